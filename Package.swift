@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours is built under the same strict settings; a warning is an error.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "syncnode",
+    products: [
+        .executable(name: "syncnode", targets: ["syncnode"]),
+        .executable(name: "syncbench", targets: ["syncbench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // The pure core: no input or output, no clock, no random source.
+        library("ReplicationModel", []),
+        library("ReplicationWire", ["ReplicationModel", protobuf]),
+        library("ReplicationCore", ["ReplicationModel", "ReplicationWire"]),
+
+        // The system's libraries, each behind one door.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        library("Trust", ["ReplicationModel", "COpenSSL"]),
+        library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", grdb]),
+        library("NewsStore", ["ReplicationModel", "ReplicaStore"]),
+        library("PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
+        library(
+            "NodeRuntime",
+            [
+                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "PeerTransport",
+                logging, lifecycle,
+            ]),
+
+        .executableTarget(
+            name: "syncnode",
+            dependencies: [
+                "ReplicationModel", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
+                "NodeRuntime", argumentParser, logging,
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "syncbench",
+            dependencies: ["ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite"],
+            swiftSettings: strict),
+
+        tests("ReplicationModelTests", ["ReplicationModel"]),
+        tests("ConformanceTests", ["ReplicationModel", "ReplicationWire", "Trust"]),
+        tests("ReplicationCoreTests", ["ReplicationModel", "ReplicationWire", "ReplicationCore"]),
+        tests("TrustTests", ["ReplicationModel", "Trust"]),
+        tests("ReplicaStoreTests", ["ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "CSQLite"]),
+        tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
+        tests(
+            "PeerTransportTests",
+            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix, nioEmbedded]),
+        tests("ProcessTests", ["ReplicationModel"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
