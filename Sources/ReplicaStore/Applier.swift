@@ -1,0 +1,284 @@
+// Applying: what other origins wrote, into tables, graveyard, ledger, log and vector.
+//
+// Invariant: a change set is applied wholly or not at all, in causal order, and everything received is applied, a
+// duplicate, held, or refused with its cause.
+
+public import ReplicationModel
+internal import ReplicationWire
+internal import Trust
+
+/// A change set that is well formed, signed by its author, and whose values match their digests.
+public struct ProvenChangeSet: Sendable {
+    let sealed: SealedChangeSet
+    let changeSet: ChangeSet
+    let digest: Digest
+    /// The change set it is.
+    public var dot: Dot { changeSet.header.dot }
+}
+
+/// Why a change set was refused: something its sender must not have sent.
+public struct ApplyViolation: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The kind of violation, which decides what the peer is told.
+    public enum Kind: Sendable, Hashable { case malformed, signature, author, gap, fork }
+    public let kind: Kind
+    public let dot: Dot?
+    public let description: String
+}
+
+/// What applying a batch did.
+public struct ApplyReport: Sendable {
+    public var applied = VersionVector()
+    /// The part of `applied` below which no value is awaited.
+    public var safe = VersionVector()
+    /// Held of this batch.
+    public var held: [HeldChangeSet] = []
+    public var changeSets = 0
+    public var duplicates = 0
+    public var changes: UInt64 = 0
+    public var bytes: UInt64 = 0
+    /// Conflicts that came to be shown, less those that went.
+    public var conflicts = 0
+    /// The change sets before it in the batch are applied; it and what follows are not.
+    public var violation: ApplyViolation?
+}
+
+final class Applier {
+    enum Outcome {
+        case applied(ChangeSetHeader, bodyBytes: Int)
+        case duplicate
+        case hold(HeldCause, String, releaseAt: WallClock?)
+    }
+
+    private let transaction: EngineTransaction
+    private let merger: RegisterMerger
+    private let heldOrigins: Set<Origin>
+    /// Dots that the operator released whatever their stamps.
+    private let released: Set<Dot>
+    private var writer: Writer { transaction.writer }
+
+    init(_ transaction: EngineTransaction, heldOrigins: Set<Origin>, released: Set<Dot> = []) throws {
+        self.transaction = transaction
+        self.heldOrigins = heldOrigins
+        self.released = released
+        merger = RegisterMerger(transaction)
+    }
+
+    /// Applies one change set, or says why it must wait.
+    func apply(_ proven: ProvenChangeSet, from peer: NodeID?) throws -> Outcome {
+        let header = proven.changeSet.header
+        let record = try transaction.origins.record(for: header.origin, in: writer)
+        if header.sequence <= record.applied { return try duplicate(proven, record) }
+        if let wait = try mustWait(header, record) { return wait }
+        try checkChain(proven, record)
+        try checkRuleS(header, record)
+        if let wait = try clockOrSchema(proven.changeSet) { return wait }
+        try transaction.origins.extendContext(
+            of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
+        var values = proven.sealed.values[...]
+        for table in proven.changeSet.tables { try apply(table, header, &values) }
+        try transaction.append(
+            LoggedChangeSet(
+                header: header, body: proven.sealed.body, digest: proven.digest, signature: proven.sealed.signature,
+                receivedFrom: peer))
+        return .applied(header, bodyBytes: proven.sealed.body.count)
+    }
+
+    // MARK: Checks
+
+    private func duplicate(_ proven: ProvenChangeSet, _ record: OriginRecord) throws -> Outcome {
+        let statement = try writer.prepare("SELECT digest FROM sync_change_sets WHERE origin = ? AND seq = ?")
+        statement.bind(1, record.number)
+        statement.bind(2, Int64(bitPattern: proven.dot.sequence.rawValue))
+        let known = try statement.first { statement.bytes(0) }
+        guard known == proven.digest.bytes else {
+            throw ApplyViolation(
+                kind: .fork, dot: proven.dot,
+                description:
+                    "\(proven.dot) is known here with another content, both signed by its author: the origin has forked, by a copied or restored replica or by intent."
+            )
+        }
+        return .duplicate
+    }
+
+    /// Something before it is missing: held where that is what waits, a gap otherwise.
+    private func mustWait(_ header: ChangeSetHeader, _ record: OriginRecord) throws -> Outcome? {
+        if header.sequence != record.applied.next {
+            guard heldOrigins.contains(header.origin) else {
+                throw ApplyViolation(
+                    kind: .gap, dot: header.dot,
+                    description: "\(header.dot) came while only \(record.applied) are known: what lies between is missing.")
+            }
+            return .hold(.waitsForEarlier, "waits for \(header.origin):\(record.applied.next)", releaseAt: nil)
+        }
+        for (origin, sequence) in header.contextChanges.sorted {
+            let known = transaction.origins[origin]?.applied ?? .zero
+            guard known < sequence else { continue }
+            guard heldOrigins.contains(origin) else {
+                throw ApplyViolation(
+                    kind: .gap, dot: header.dot,
+                    description: "\(header.dot) builds on \(origin):\(sequence), of which only \(known) are known.")
+            }
+            return .hold(.waitsForEarlier, "waits for \(origin):\(known.next)", releaseAt: nil)
+        }
+        return nil
+    }
+
+    private func checkChain(_ proven: ProvenChangeSet, _ record: OriginRecord) throws {
+        let header = proven.changeSet.header
+        guard header.previous == record.digest else {
+            throw ApplyViolation(
+                kind: .fork, dot: header.dot,
+                description: "\(header.dot) does not follow the change set known before it: the origin has forked.")
+        }
+        guard header.totalsBefore == record.totals else {
+            throw ApplyViolation(
+                kind: .malformed, dot: header.dot,
+                description: "\(header.dot) counts \(header.totalsBefore.changes) changes before it where \(record.totals.changes) came.")
+        }
+        let context = try transaction.origins.context(of: record.number, writer)
+        for (origin, sequence) in header.contextChanges.sorted where context[origin] >= sequence {
+            throw ApplyViolation(
+                kind: .malformed, dot: header.dot, description: "\(header.dot) takes back what it had seen of \(origin).")
+        }
+    }
+
+    /// Every stamp is greater than every stamp in the causal context. Older context was checked when it was new.
+    private func checkRuleS(_ header: ChangeSetHeader, _ record: OriginRecord) throws {
+        var floor = record.lastStamp
+        for (origin, sequence) in header.contextChanges.sorted {
+            let statement = try writer.prepare("SELECT last_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?")
+            statement.bind(1, try transaction.origins.number(of: origin))
+            statement.bind(2, Int64(bitPattern: sequence.rawValue))
+            guard let stamp = try statement.first({ Stamp(rawValue: statement.integer(0)) }) ?? nil else {
+                throw ReplicaError.damaged("the log lacks \(origin):\(sequence)")
+            }
+            floor = max(floor, stamp)
+        }
+        guard floor < header.firstStamp else {
+            throw ApplyViolation(
+                kind: .malformed, dot: header.dot,
+                description: "\(header.dot) is stamped \(header.firstStamp), not after \(floor), which its author had seen.")
+        }
+    }
+
+    private func clockOrSchema(_ changeSet: ChangeSet) throws -> Outcome? {
+        let header = changeSet.header
+        let ahead = header.lastStamp.wallClock.milliseconds - transaction.now.milliseconds
+        if ahead > Limits.aheadMilliseconds, !released.contains(header.dot) {
+            return .hold(
+                .clockAhead, "stamped \(ahead / 1000) s ahead of this node's clock",
+                releaseAt: WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds))
+        }
+        for part in changeSet.tables {
+            guard let table = transaction.table(named: part.table) else {
+                return .hold(.unknownTable, "names the table \(part.table), which is not declared here", releaseAt: nil)
+            }
+            for field in part.fields where try !merger.agrees(field, with: table) {
+                return .hold(.schemaDiffers, "\(part.table).\(field.name) has other columns here", releaseAt: nil)
+            }
+        }
+        return nil
+    }
+
+    // MARK: Rows
+
+    /// How the cells of one field set fall to fields, and how a fresh row is inserted with them.
+    private struct Plan {
+        /// Each with the range of its cells.
+        let fields: [(field: CompiledField, cells: Range<Int>)]
+        let shape: Int64
+        /// Nil where some field is not declared here, or none is listed.
+        let insert: Statement?
+        /// For each parameter of `insert` after the id, the cell.
+        let cells: [Int]
+    }
+
+    private func apply(_ part: TableChanges, _ header: ChangeSetHeader, _ values: inout ArraySlice<[UInt8]?>) throws {
+        guard let table = transaction.table(named: part.table) else {
+            preconditionFailure("unknown tables were held")
+        }
+        let store = try transaction.store(table)
+        let fields = try part.fields.map { try merger.field($0, of: table) }
+        let plans = try part.fieldSets.map { try plan($0.map { fields[$0] }, table) }
+        for row in part.rows {
+            let received = Self.take(row.cells, from: &values)
+            let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
+            let plan = row.kind == .insert || row.kind == .update ? plans[row.fieldSet] : nil
+            if row.kind == .insert, let plan, let state = try store.insertRow(row.id, shape: plan.shape, version: version) {
+                try insertFresh(row, received, plan, state, version, table, store)
+                continue
+            }
+            var state = try store.findOrMake(row.id)
+            let target = RegisterMerger.Row(table: table, store: store, id: row.id)
+            if row.kind.writesExistence {
+                try merger.mergeExistence(alive: row.kind != .delete, version, target, &state)
+            }
+            for (field, range) in plan?.fields ?? [] {
+                try merger.merge(
+                    field, version, cells: Array(row.cells[range]), values: Array(received[range]), target, state)
+            }
+        }
+    }
+
+    private func plan(_ fields: [CompiledField], _ table: CompiledTable) throws -> Plan {
+        var ranges: [(CompiledField, Range<Int>)] = []
+        var start = 0
+        for field in fields {
+            ranges.append((field, start..<start + field.columns.count))
+            start += field.columns.count
+        }
+        let shape = try transaction.shapes.number(of: fields.map(\.number), in: writer)
+        guard fields.allSatisfy({ !$0.positions.isEmpty }) else {
+            return Plan(fields: ranges, shape: shape, insert: nil, cells: [])
+        }
+        let columns = fields.flatMap(\.columns).map { ", \"\($0)\"" }.joined()
+        let parameters = String(repeating: ", ?", count: start)
+        let insert = try writer.prepare("INSERT INTO \"\(table.name)\"(id\(columns)) VALUES (?\(parameters))")
+        return Plan(fields: ranges, shape: shape, insert: insert, cells: Array(0..<start))
+    }
+
+    private func insertFresh(
+        _ row: RowChange, _ received: [LedgerValue], _ plan: Plan, _ state: RowState, _ version: Version,
+        _ table: CompiledTable, _ store: TableStore
+    ) throws {
+        let complete = received.allSatisfy { $0 != .absent }
+        if complete, let insert = plan.insert {
+            insert.bind(1, text: row.id.bytes)
+            for (index, value) in received.enumerated() {
+                if case .present(let value) = value { insert.bind(Int32(index + 2), value) }
+            }
+            try insert.run()
+            return
+        }
+        // Something is absent or not declared here: the row with what there is, the rest awaited or parked.
+        let columns = plan.fields.filter { !$0.field.positions.isEmpty }.flatMap { field, range in
+            zip(field.columns, received[range]).compactMap { column, value -> (String, Value)? in
+                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else { return nil }
+                return (column, value)
+            }
+        }
+        let names = columns.map { ", \"\($0.0)\"" }.joined()
+        let parameters = String(repeating: ", ?", count: columns.count)
+        try writer.execute(
+            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))", [.text(row.id.bytes)] + columns.map(\.1))
+        for (field, range) in plan.fields {
+            if received[range].contains(.absent) {
+                try transaction.awaitValue(of: version, table: table, row: state.row, field: field.number)
+            } else if field.positions.isEmpty {
+                try Parking.park(Array(received[range]), field, row: state.row, of: table, in: writer)
+            }
+        }
+    }
+
+    /// The values of a row's cells, those beside the body taken from `values`.
+    private static func take(_ cells: [Cell], from values: inout ArraySlice<[UInt8]?>) -> [LedgerValue] {
+        cells.map { cell in
+            switch cell {
+            case .inline(let value): return .present(value)
+            case .beside(let large):
+                guard let bytes = values.popFirst() ?? nil else { return .absent }
+                return .present(large.kind == .text ? .text(bytes) : .blob(bytes))
+            }
+        }
+    }
+}

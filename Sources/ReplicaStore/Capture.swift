@@ -1,0 +1,107 @@
+// Capture: triggers in plain SQL that record every program's writes in the journal.
+//
+// Invariant: a committed change to a replicated table has a journal entry, whichever program made it and however.
+
+internal import ReplicationModel
+
+/// What a journal entry says was done. The numbers stand in the file.
+enum JournalOperation: Int64 {
+    case insert = 1
+    case update = 2
+    case delete = 3
+    case undelete = 4
+    /// Applying a change set overwrote these values, or moved them to the graveyard; `id` holds the row number.
+    case overwritten = 6
+}
+
+enum Capture {
+    /// Milliseconds since 1970. Within one statement `now` stands still.
+    private static let now = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+
+    /// The triggers of one table, as SQL that replaces older ones.
+    ///
+    /// Which statements end in which entries:
+    /// - INSERT, and the insert half of REPLACE: one `insert`. Sealing tells from the row's past what it replaced.
+    /// - UPSERT: an `insert` or an `update`, whichever took place.
+    /// - UPDATE: one `update` naming the columns that changed; none where nothing did.
+    /// - UPDATE of `id`: a `delete` and an `insert`.
+    /// - DELETE, and the delete half of REPLACE with recursive triggers: one `delete` with all values.
+    static func triggers(for table: CompiledTable) -> String {
+        let name = table.name
+        let journal = "\"sync_journal_\(name)\""
+        let columns = table.columns
+        let oldColumns = columns.map { ", \"old_\($0)\"" }.joined()
+        let oldValues = columns.map { ", OLD.\"\($0)\"" }.joined()
+        let everything = columns.isEmpty ? "0" : String((Int64(1) << Int64(columns.count)) - 1)
+        let drops = ["insert", "update", "rename", "delete"]
+            .map { "DROP TRIGGER IF EXISTS \"sync_\($0)_\(name)\";" }.joined(separator: "\n")
+        var statements = [
+            drops,
+            """
+            CREATE TRIGGER "sync_insert_\(name)" AFTER INSERT ON "\(name)" BEGIN
+                \(checks(table))
+                INSERT INTO \(journal)(id, at, op) VALUES (NEW.id, \(now), \(JournalOperation.insert.rawValue));
+            END;
+            """,
+            """
+            CREATE TRIGGER "sync_delete_\(name)" AFTER DELETE ON "\(name)" BEGIN
+                INSERT INTO \(journal)(id, at, op, mask\(oldColumns))
+                VALUES (OLD.id, \(now), \(JournalOperation.delete.rawValue), \(everything)\(oldValues));
+            END;
+            """,
+            """
+            CREATE TRIGGER "sync_rename_\(name)" AFTER UPDATE OF id ON "\(name)" WHEN NEW.id IS NOT OLD.id BEGIN
+                \(checks(table))
+                INSERT INTO \(journal)(id, at, op, mask\(oldColumns))
+                VALUES (OLD.id, \(now), \(JournalOperation.delete.rawValue), \(everything)\(oldValues));
+                INSERT INTO \(journal)(id, at, op) VALUES (NEW.id, \(now), \(JournalOperation.insert.rawValue));
+            END;
+            """,
+        ]
+        if !columns.isEmpty {
+            let mask = columns.enumerated()
+                .map { "(\(changed($1, table)) << \($0))" }.joined(separator: " | ")
+            let kept = columns.enumerated()
+                .map { ", CASE WHEN m & \(Int64(1) << Int64($0)) THEN OLD.\"\($1)\" END" }.joined()
+            statements.append(
+                """
+                CREATE TRIGGER "sync_update_\(name)" AFTER UPDATE ON "\(name)" WHEN NEW.id IS OLD.id BEGIN
+                    \(checks(table))
+                    INSERT INTO \(journal)(id, at, op, mask\(oldColumns))
+                    SELECT OLD.id, \(now), \(JournalOperation.update.rawValue), m\(kept)
+                    FROM (SELECT \(mask) AS m) WHERE m;
+                END;
+                """)
+        }
+        return statements.joined(separator: "\n")
+    }
+
+    /// Whether a column's value changed. `IS NOT` takes `1` and `1.0` for equal, so a column that keeps both compares
+    /// types as well; one of TEXT affinity keeps neither.
+    private static func changed(_ column: String, _ table: CompiledTable) -> String {
+        let differs = "NEW.\"\(column)\" IS NOT OLD.\"\(column)\""
+        return table.textColumns.contains(column)
+            ? "(\(differs))" : "(\(differs) OR typeof(NEW.\"\(column)\") IS NOT typeof(OLD.\"\(column)\"))"
+    }
+
+    /// Refuses, to the program that writes, what could not be replicated.
+    private static func checks(_ table: CompiledTable) -> String {
+        let idLimit = RowID.byteCountLimit
+        var checks = """
+            SELECT RAISE(ABORT, 'syncnode: the id of a row of \(table.name) must be text of 1 to \(idLimit) bytes')
+                WHERE typeof(NEW.id) IS NOT 'text' OR length(CAST(NEW.id AS BLOB)) NOT BETWEEN 1 AND \(idLimit);
+            """
+        guard !table.columns.isEmpty else { return checks }
+        let lengths = table.columns.map { "ifnull(length(CAST(NEW.\"\($0)\" AS BLOB)), 0)" }
+        let tooLong = lengths.map { "\($0) > \(Limits.valueBytes)" }.joined(separator: " OR ")
+        checks += """
+
+                SELECT CASE
+                    WHEN \(tooLong) THEN RAISE(ABORT, 'syncnode: a value of \(table.name) is over 8 MiB, the most that is replicated')
+                    ELSE RAISE(ABORT, 'syncnode: a row of \(table.name) is over 16 MiB, the most that is replicated') END
+                    WHERE \(lengths.joined(separator: " + ")) > \(Limits.valueBytes)
+                    AND (\(lengths.joined(separator: " + ")) > \(Limits.rowBytes) OR \(tooLong));
+            """
+        return checks
+    }
+}

@@ -1,0 +1,57 @@
+// A replicated table as this replica keeps it: declaration, numbers and columns by position.
+//
+// Invariant: a column's position and a field's number never change once given; masks and versions refer to them.
+
+internal import ReplicationModel
+
+/// A field with its number in this replica.
+struct CompiledField {
+    let number: Int64
+    let name: String
+    let columns: [String]
+    /// Positions of `columns` in `CompiledTable.columns`; empty for a field that is not declared here.
+    let positions: [Int]
+
+    /// What stands for existence wherever a field's number does.
+    static let existence: Int64 = 0
+}
+
+struct CompiledTable {
+    let number: Int64
+    let name: String
+    /// By position, `id` left out.
+    let columns: [String]
+    /// Columns that keep neither integers nor reals.
+    let textColumns: Set<String>
+    /// Declared here, in order of their first column.
+    let fields: [CompiledField]
+
+    private let fieldsByName: [String: Int]
+    /// For each column position, the index of its field.
+    let fieldOfColumn: [Int]
+
+    init(number: Int64, name: String, columns: [String], textColumns: Set<String>, fields: [CompiledField]) {
+        self.number = number
+        self.name = name
+        self.columns = columns
+        self.textColumns = textColumns
+        self.fields = fields
+        fieldsByName = Dictionary(uniqueKeysWithValues: fields.enumerated().map { ($1.name, $0) })
+        var fieldOfColumn = [Int](repeating: 0, count: columns.count)
+        for (index, field) in fields.enumerated() {
+            for position in field.positions { fieldOfColumn[position] = index }
+        }
+        self.fieldOfColumn = fieldOfColumn
+    }
+
+    func field(named name: String) -> CompiledField? { fieldsByName[name].map { fields[$0] } }
+
+    /// Indices of the fields that a journal mask touches.
+    func fields(touchedBy mask: Int64) -> [Int] {
+        var touched: [Int] = []
+        for (index, field) in fields.enumerated() where field.positions.contains(where: { mask >> Int64($0) & 1 == 1 }) {
+            touched.append(index)
+        }
+        return touched
+    }
+}

@@ -1,0 +1,142 @@
+// The door to SQLite for everything above this target: plain SQL in, `Value`s out.
+//
+// Invariant: a `Reader` or `Writer` lives inside one transaction and never outlives it.
+
+internal import CSQLite
+internal import GRDB
+public import ReplicationModel
+
+/// Reads within one snapshot.
+public class Reader {
+    let database: GRDB.Database
+
+    init(_ database: GRDB.Database) { self.database = database }
+
+    /// All rows of a query. Statements are prepared once for each SQL text.
+    public func query(_ sql: String, _ arguments: [Value] = []) throws -> [Row] {
+        var rows: [Row] = []
+        try forEach(sql, arguments) { rows.append($0) }
+        return rows
+    }
+
+    /// One row after another, without holding them all.
+    public func forEach(_ sql: String, _ arguments: [Value] = [], _ body: (Row) throws -> Void) throws {
+        let statement = try prepare(sql)
+        try statement.bind(arguments)
+        let columns = statement.columnNames
+        let range = 0..<statement.columnCount
+        try statement.forEach { try body(Row(columns: columns, values: statement.values(range))) }
+    }
+
+    func prepare(_ sql: String) throws -> Statement {
+        try translatingErrors { try Statement(database.cachedStatement(sql: sql)) }
+    }
+
+    /// The one integer a query gives; nil where it gives no row or NULL.
+    func integer(_ sql: String, _ arguments: Value...) throws -> Int64? {
+        let statement = try prepare(sql)
+        try statement.bind(arguments)
+        return try statement.first { statement.isNull(0) ? nil : statement.integer(0) } ?? nil
+    }
+}
+
+/// Reads and writes within one transaction.
+public final class Writer: Reader {
+    /// Runs one statement.
+    public func execute(_ sql: String, _ arguments: [Value] = []) throws {
+        let statement = try prepare(sql)
+        try statement.bind(arguments)
+        try statement.run()
+    }
+
+    /// Rows that the last statement inserted, updated or deleted; those of triggers do not count.
+    public var changedRowCount: Int { Int(sqlite3_changes(database.sqliteConnection)) }
+
+    var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(database.sqliteConnection) }
+
+    /// Runs several statements that take no arguments.
+    func executeAll(_ sql: String) throws {
+        try translatingErrors { try database.execute(sql: sql) }
+    }
+}
+
+/// GRDB's errors as this target's.
+func translatingErrors<T>(_ body: () throws -> T) throws -> T {
+    do {
+        return try body()
+    } catch let error as GRDB.DatabaseError {
+        throw SQLError(
+            code: error.extendedResultCode.rawValue, message: error.message ?? "\(error.resultCode)", sql: error.sql)
+    }
+}
+
+/// The connections of one process to one replica.
+struct Connections: Sendable {
+    /// Capture triggers on; also reads, each in a snapshot of its own.
+    let pool: DatabasePool
+    /// Capture triggers off: seals, applies, and keeps its own books.
+    let engine: DatabaseQueue
+
+    /// Pages of 8 KiB hold three articles of 2 KB where pages of 4 KiB hold one: half the time and two thirds of the size.
+    private static let pageBytes = 8192
+    /// How long to wait for another process's transaction before saying so; ours are bounded to well under a second.
+    private static let busySeconds = 60.0
+
+    init(path: String, readOnly: Bool = false) throws {
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = false
+        configuration.busyMode = .timeout(Self.busySeconds)
+        configuration.readonly = readOnly
+        configuration.maximumReaderCount = 4
+        configuration.acceptsDoubleQuotedStringLiterals = false
+        configuration.prepareDatabase { database in
+            if !readOnly {
+                try database.execute(sql: "PRAGMA page_size = \(Self.pageBytes)")
+            }
+            try database.execute(sql: "PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY")
+        }
+        var engineConfiguration = configuration
+        engineConfiguration.journalMode = readOnly ? .default : .wal
+        engineConfiguration.prepareDatabase { database in
+            let code = syncnode_sqlite_enable_triggers(database.sqliteConnection, 0)
+            guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
+        }
+        let (pool, engine) = try translatingErrors {
+            let pool = try DatabasePool(path: path, configuration: configuration)
+            let engine = try DatabaseQueue(path: path, configuration: engineConfiguration)
+            return (pool, engine)
+        }
+        self.pool = pool
+        self.engine = engine
+        guard !readOnly else { return }
+        // Every commit is synced before it is spoken of: GRDB sets NORMAL for WAL, which a power cut may take back.
+        try translatingErrors {
+            try pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            try engine.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+        }
+    }
+
+    func read<T>(_ body: (Reader) throws -> T) throws -> T {
+        try translatingErrors { try pool.read { try body(Reader($0)) } }
+    }
+
+    /// One transaction with capture.
+    func write<T>(_ body: (Writer) throws -> T) throws -> T {
+        try translatingErrors { try pool.writeWithoutTransaction { try Self.immediate($0, body) } }
+    }
+
+    /// One transaction without capture.
+    func engineWrite<T>(_ body: (Writer) throws -> T) throws -> T {
+        try translatingErrors { try engine.writeWithoutTransaction { try Self.immediate($0, body) } }
+    }
+
+    private static func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {
+        var result: T?
+        try database.inTransaction(.immediate) {
+            result = try body(Writer(database))
+            return .commit
+        }
+        guard let result else { preconditionFailure("a committed transaction has a result") }
+        return result
+    }
+}

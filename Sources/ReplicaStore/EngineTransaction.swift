@@ -1,0 +1,124 @@
+// Everything that sealing and applying share within one transaction of the engine.
+//
+// Invariant: made at the start of a transaction without capture, gone at its end.
+
+internal import ReplicationModel
+internal import ReplicationWire
+
+final class EngineTransaction {
+    let writer: Writer
+    let tables: [CompiledTable]
+    let origins: OriginBook
+    let shapes: ShapeBook
+    let ledger: Ledger
+    /// The origin under which this replica seals.
+    let own: Origin
+    let now: WallClock
+    private var stores: [Int64: TableStore] = [:]
+    private var awaitsAnything: Bool
+
+    init(_ writer: Writer, now: WallClock) throws {
+        self.writer = writer
+        self.now = now
+        tables = try Declaration.load(writer)
+        origins = try OriginBook(writer)
+        shapes = ShapeBook(writer)
+        ledger = try Ledger(writer, origins: origins)
+        own = try Settings.ownOrigin(writer)
+        awaitsAnything = try writer.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
+    }
+
+    func store(_ table: CompiledTable) throws -> TableStore {
+        if let store = stores[table.number] { return store }
+        let store = try TableStore(table, writer: writer, origins: origins, shapes: shapes)
+        stores[table.number] = store
+        return store
+    }
+
+    func table(named name: String) -> CompiledTable? { tables.first { $0.name == name } }
+
+    // MARK: Values that are awaited
+
+    func awaitValue(of version: Version, table: CompiledTable, row: Int64, field: Int64) throws {
+        awaitsAnything = true
+        try writer.execute(
+            "INSERT OR REPLACE INTO sync_awaiting(table_number, row, field, origin, seq) VALUES (?, ?, ?, ?, ?)",
+            [
+                .integer(table.number), .integer(row), .integer(field),
+                .integer(try origins.number(of: version.origin)),
+                .integer(Int64(bitPattern: version.sequence.rawValue)),
+            ])
+    }
+
+    func noLongerAwait(table: CompiledTable, row: Int64, field: Int64) throws {
+        guard awaitsAnything else { return }
+        try writer.execute(
+            "DELETE FROM sync_awaiting WHERE table_number = ? AND row = ? AND field = ?",
+            [.integer(table.number), .integer(row), .integer(field)])
+    }
+
+    func isAwaited(table: CompiledTable, row: Int64, field: Int64) throws -> Bool {
+        guard awaitsAnything else { return false }
+        return try writer.integer(
+            "SELECT 1 FROM sync_awaiting WHERE table_number = ? AND row = ? AND field = ?", .integer(table.number),
+            .integer(row), .integer(field)) == 1
+    }
+
+    // MARK: The log
+
+    /// Appends an applied or sealed change set, and advances its origin.
+    func append(_ logged: LoggedChangeSet) throws {
+        let header = logged.header
+        var record = try origins.record(for: header.origin, in: writer)
+        record.applied = header.sequence
+        record.digest = logged.digest
+        record.lastStamp = header.lastStamp
+        record.totals = header.totalsAfter(bodyBytes: logged.body.count)
+        let statement = try writer.prepare(
+            """
+            INSERT INTO sync_change_sets(origin, seq, first_stamp, last_stamp, changes, bytes, received_at, received_from,
+                digest, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        statement.bind(1, record.number)
+        statement.bind(2, Int64(bitPattern: header.sequence.rawValue))
+        statement.bind(3, header.firstStamp.rawValue)
+        statement.bind(4, header.lastStamp.rawValue)
+        statement.bind(5, Int64(bitPattern: record.totals.changes))
+        statement.bind(6, Int64(bitPattern: record.totals.bytes))
+        statement.bind(7, now.milliseconds)
+        if let from = logged.receivedFrom { statement.bind(8, blob: from.bytes) }
+        statement.bind(9, blob: logged.digest.bytes)
+        statement.bind(10, blob: logged.signature)
+        statement.bind(11, blob: logged.body)
+        try statement.run()
+        try origins.advance(record, in: writer)
+    }
+}
+
+/// A change set on its way into the log.
+struct LoggedChangeSet {
+    let header: ChangeSetHeader
+    let body: [UInt8]
+    let digest: Digest
+    let signature: [UInt8]
+    /// Nil for one sealed here.
+    let receivedFrom: NodeID?
+}
+
+/// Facts about the replica, by name.
+enum Settings {
+    static func value(_ name: String, _ reader: Reader) throws -> Value? {
+        try reader.query("SELECT value FROM sync_settings WHERE name = ?", [Value(name)]).first?[0]
+    }
+
+    static func set(_ name: String, to value: Value, in writer: Writer) throws {
+        try writer.execute("INSERT OR REPLACE INTO sync_settings(name, value) VALUES (?, ?)", [Value(name), value])
+    }
+
+    static func ownOrigin(_ reader: Reader) throws -> Origin {
+        guard case .blob(let bytes) = try value("origin", reader), let origin = Origin(bytes: bytes) else {
+            throw ReplicaError.damaged("sync_settings lacks the origin")
+        }
+        return origin
+    }
+}

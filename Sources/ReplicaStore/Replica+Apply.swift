@@ -1,0 +1,213 @@
+// Taking in what others wrote: proving it off the write lock, applying it in one transaction, releasing what was held.
+//
+// Invariant: nothing is applied that its author did not sign, or was not allowed to write.
+
+public import ReplicationModel
+internal import ReplicationWire
+public import Trust
+
+/// Who may author a change set, and with which key its signature is checked.
+public protocol AuthorDirectory: Sendable {
+    /// - Throws: `ApplyViolation` of kind `.author`.
+    func key(of dot: Dot) throws -> PublicKey
+}
+
+extension Replica {
+    /// Checks everything about a change set that needs no database: form, author, signature, and each value's digest.
+    ///
+    /// - Throws: `ApplyViolation`.
+    public func prove(_ sealed: SealedChangeSet, authors: any AuthorDirectory) throws -> ProvenChangeSet {
+        let changeSet: ChangeSet
+        do {
+            changeSet = try ChangeSetCodec.decode(sealed.body)
+        } catch {
+            throw ApplyViolation(kind: .malformed, dot: nil, description: "A change set is malformed: \(error)")
+        }
+        let dot = changeSet.header.dot
+        let digest = SHA256.digest(sealed.body)
+        let key = try authors.key(of: dot)
+        guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, by: key) else {
+            throw ApplyViolation(
+                kind: .signature, dot: dot, description: "\(dot) is not signed by its author: it was changed on the way.")
+        }
+        let cells = changeSet.besideCells
+        guard cells.count == sealed.values.count else {
+            throw ApplyViolation(
+                kind: .malformed, dot: dot,
+                description: "\(dot) came with \(sealed.values.count) values beside it, and names \(cells.count).")
+        }
+        for (cell, value) in zip(cells, sealed.values) {
+            guard let value else { continue }
+            guard UInt64(value.count) == cell.byteCount, SHA256.digest(value) == cell.digest else {
+                throw ApplyViolation(
+                    kind: .malformed, dot: dot, description: "A value beside \(dot) is not the one its author signed.")
+            }
+        }
+        return ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: digest)
+    }
+
+    /// Applies a batch in one transaction, synced to disk. Own edits are sealed first, so that they post-date nothing
+    /// they had not seen.
+    ///
+    /// What comes before a violation is applied, and stays.
+    public func apply(
+        _ batch: [SealedChangeSet], from peer: NodeID?, authors: any AuthorDirectory
+    ) throws -> ApplyReport {
+        var proven: [ProvenChangeSet] = []
+        var violation: ApplyViolation?
+        for sealed in batch {
+            do {
+                proven.append(try prove(sealed, authors: authors))
+            } catch let error as ApplyViolation {
+                violation = error
+                break
+            }
+        }
+        try seal()
+        var report = try connections.engineWrite { writer in
+            try Batch(writer, replica: self, peer: peer).run(proven)
+        }
+        report.violation = report.violation ?? violation
+        return report
+    }
+
+    /// Applies what was held and need wait no longer: its time has come, the schema has arrived, what it built on is here.
+    ///
+    /// - Parameter released: change sets that the operator releases, however far ahead their stamps are.
+    @discardableResult
+    public func releaseHeld(_ released: Set<Dot> = []) throws -> ApplyReport {
+        guard try read({ try $0.integer("SELECT EXISTS(SELECT 1 FROM sync_held)") }) == 1 else { return ApplyReport() }
+        try seal()
+        return try connections.engineWrite { writer in
+            try Batch(writer, replica: self, peer: nil, released: released).run([])
+        }
+    }
+
+    /// What waits, oldest first.
+    public func held() throws -> [HeldChangeSet] {
+        try read { try HeldStore.all($0) }
+    }
+}
+
+/// One transaction of applying.
+private final class Batch {
+    private let writer: Writer
+    private let replica: Replica
+    private let peer: NodeID?
+    private let released: Set<Dot>
+    private var transaction: EngineTransaction
+    private var applier: Applier
+    private var report = ApplyReport()
+
+    init(_ writer: Writer, replica: Replica, peer: NodeID?, released: Set<Dot> = []) throws {
+        self.writer = writer
+        self.replica = replica
+        self.peer = peer
+        self.released = released
+        transaction = try EngineTransaction(writer, now: replica.clock())
+        try Sealer(transaction, key: replica.key).sealAll()
+        applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+    }
+
+    func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
+        let shownBefore = try shownConflicts()
+        for changeSet in proven {
+            do {
+                try take(changeSet)
+            } catch let violation as ApplyViolation {
+                report.violation = violation
+                break
+            }
+        }
+        try takeHeld()
+        for table in transaction.tables {
+            // What applying wrote into the journals is history, not edits to seal.
+            try writer.execute(
+                """
+                UPDATE sync_tables SET sealed = max(sealed, (SELECT ifnull(max(n), 0) FROM "sync_journal_\(table.name)"))
+                WHERE number = ?
+                """, [.integer(table.number)])
+        }
+        report.conflicts = try shownConflicts() - shownBefore
+        report.applied = transaction.origins.applied
+        report.safe = try Replica.safe(transaction.origins, writer)
+        return report
+    }
+
+    private func shownConflicts() throws -> Int {
+        Int(try writer.integer("SELECT count(*) FROM sync_conflicts WHERE shown") ?? 0)
+    }
+
+    private func take(_ changeSet: ProvenChangeSet) throws {
+        switch try attempt(changeSet, from: peer) {
+        case .applied(let header, let bodyBytes): count(header, bodyBytes)
+        case .duplicate: report.duplicates += 1
+        case .hold(let cause, let detail, let releaseAt):
+            let held = HeldChangeSet(dot: changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
+            try HeldStore.hold(changeSet, held, from: peer, at: transaction.now, in: writer)
+            report.held.append(held)
+            applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+        }
+    }
+
+    private func count(_ header: ChangeSetHeader, _ bodyBytes: Int) {
+        report.changeSets += 1
+        report.changes += header.changes
+        report.bytes += UInt64(bodyBytes) + header.besideBytes
+    }
+
+    /// Applies under a savepoint: what a constraint of this schema forbids is held, and leaves nothing behind.
+    private func attempt(_ changeSet: ProvenChangeSet, from peer: NodeID?) throws -> Applier.Outcome {
+        try writer.execute("SAVEPOINT change_set")
+        do {
+            let outcome = try applier.apply(changeSet, from: peer)
+            try writer.execute("RELEASE change_set")
+            return outcome
+        } catch let error as SQLError where error.isConstraint {
+            try undo()
+            return .hold(.schemaDiffers, "a constraint of this schema forbids it: \(error.message)", releaseAt: nil)
+        } catch let violation as ApplyViolation {
+            try undo()
+            throw violation
+        }
+    }
+
+    private func undo() throws {
+        try writer.execute("ROLLBACK TO change_set")
+        try writer.execute("RELEASE change_set")
+        transaction = try EngineTransaction(writer, now: transaction.now)
+        applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+    }
+
+    /// Tries what is held until nothing more can go in.
+    private func takeHeld() throws {
+        var progress = true
+        while progress {
+            progress = false
+            for held in try HeldStore.load(writer) {
+                let before = try HeldStore.origins(writer, but: held.number)
+                applier = try Applier(transaction, heldOrigins: before, released: released)
+                do {
+                    switch try attempt(held.changeSet, from: held.from) {
+                    case .applied(let header, let bodyBytes):
+                        count(header, bodyBytes)
+                        try HeldStore.drop(held.number, in: writer)
+                        progress = true
+                    case .duplicate:
+                        try HeldStore.drop(held.number, in: writer)
+                        progress = true
+                    case .hold(let cause, let detail, let releaseAt):
+                        let now = HeldChangeSet(dot: held.changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
+                        try HeldStore.restate(held.number, now, in: writer)
+                    }
+                } catch let violation as ApplyViolation where violation.kind == .gap {
+                    continue
+                } catch let violation as ApplyViolation {
+                    // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
+                    report.violation = report.violation ?? violation
+                    try HeldStore.drop(held.number, in: writer)
+                }
+            }
+        }
+    }
+}

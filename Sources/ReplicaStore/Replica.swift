@@ -1,0 +1,211 @@
+// A replica: one SQLite file that holds a whole workspace, and everything that may be done to it.
+//
+// Invariant: whatever this process is doing when it is killed, the file is as before or as after.
+
+public import ReplicationModel
+internal import ReplicationWire
+public import Trust
+
+/// A workspace by id and name.
+public struct Workspace: Hashable, Sendable {
+    public let id: WorkspaceID
+    public let name: String
+    public init(id: WorkspaceID, name: String) {
+        self.id = id
+        self.name = name
+    }
+}
+
+/// One open replica. Any number of processes may have the same replica open; within a process, calls may come from any
+/// thread, and block it: none belongs on an event loop.
+public final class Replica: Sendable {
+    public let path: String
+    public let workspace: Workspace
+    /// The node whose replica this is.
+    public let node: NodeID
+    let connections: Connections
+    let key: SigningKey
+    let clock: @Sendable () -> WallClock
+
+    private init(
+        path: String, workspace: Workspace, node: NodeID, connections: Connections, key: SigningKey,
+        clock: @escaping @Sendable () -> WallClock
+    ) {
+        self.path = path
+        self.workspace = workspace
+        self.node = node
+        self.connections = connections
+        self.key = key
+        self.clock = clock
+    }
+
+    // MARK: Making and opening
+
+    /// Makes the file, its tables, and a first origin of the node.
+    ///
+    /// - Parameters:
+    ///   - incarnation: random, never zero.
+    ///   - tables: the replicated tables.
+    /// - Throws: `ReplicaError.exists` where there is a file already.
+    public static func create(
+        at path: String, workspace: Workspace, key: SigningKey, incarnation: UInt64, tables: [Table],
+        clock: @escaping @Sendable () -> WallClock
+    ) throws -> Replica {
+        guard !FileSystem.exists(path) else {
+            throw ReplicaError(
+                .exists, "Cannot make a replica at \(path): there is a file already. Choose another --data directory.")
+        }
+        let connections = try Connections(path: path)
+        let origin = Origin(node: NodeID(key.publicKey), incarnation: incarnation)
+        try connections.engineWrite { writer in
+            try writer.executeAll("PRAGMA application_id = \(Schema.applicationID)")
+            try migrate(writer)
+            try Settings.set("workspace", to: .blob(workspace.id.bytes), in: writer)
+            try Settings.set("workspace_name", to: Value(workspace.name), in: writer)
+            try Settings.set("origin", to: .blob(origin.bytes), in: writer)
+            try writer.execute("INSERT INTO sync_origins(origin) VALUES (?)", [.blob(origin.bytes)])
+            try Declaration.declare(tables + [Acknowledgements.table], in: writer)
+        }
+        return Replica(
+            path: path, workspace: workspace, node: origin.node, connections: connections, key: key, clock: clock)
+    }
+
+    /// Opens the file, brings its tables to the present form, and declares what is new.
+    ///
+    /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.refused` where it is another node's.
+    public static func open(
+        at path: String, key: SigningKey, tables: [Table], clock: @escaping @Sendable () -> WallClock
+    ) throws -> Replica {
+        guard FileSystem.exists(path) else {
+            throw ReplicaError(
+                .absent, "Cannot open \(path): there is no replica. Make one with `syncnode init`, or join a workspace.")
+        }
+        let connections: Connections
+        do {
+            connections = try Connections(path: path)
+            let (application, version) = try connections.read { reader in
+                (try reader.integer("PRAGMA application_id"), try reader.integer("PRAGMA user_version") ?? 0)
+            }
+            guard application == Schema.applicationID else { throw notAReplica(path) }
+            guard version <= Int64(Schema.steps.count) else {
+                throw ReplicaError(
+                    .tooNew,
+                    "Cannot open \(path): a newer syncnode made it (form \(version), this one reads up to \(Schema.steps.count)). Install the newer version."
+                )
+            }
+        } catch let error as SQLError where error.isCorrupt {
+            throw notAReplica(path)
+        }
+        let node = NodeID(key.publicKey)
+        let (workspace, origin) = try connections.read { reader in
+            guard case .blob(let id) = try Settings.value("workspace", reader), let id = WorkspaceID(bytes: id),
+                let name = try Settings.value("workspace_name", reader)?.string
+            else { throw ReplicaError.damaged("sync_settings lacks the workspace") }
+            return (Workspace(id: id, name: name), try Settings.ownOrigin(reader))
+        }
+        guard origin.node == node else {
+            throw ReplicaError(
+                .refused,
+                "Cannot open \(path): it is the replica of node \(origin.node), and the key here is that of \(node). A replica goes with the identity directory it was made with."
+            )
+        }
+        let replica = Replica(
+            path: path, workspace: workspace, node: node, connections: connections, key: key, clock: clock)
+        try replica.bringUpToDate(tables)
+        return replica
+    }
+
+    private static func notAReplica(_ path: String) -> ReplicaError {
+        ReplicaError(.notAReplica, "Cannot open \(path): it is not a replica of syncnode, or its first page is damaged.")
+    }
+
+    private func bringUpToDate(_ tables: [Table]) throws {
+        let tables = tables + [Acknowledgements.table]
+        let declared = tables.map { "\($0)" }.joined().utf8
+        let mark = Value(SHA256.digest(Array(declared)).description)
+        let current = try connections.read { reader in
+            try reader.integer("PRAGMA user_version") == Int64(Schema.steps.count)
+                && Settings.value("declared", reader) == mark
+        }
+        guard !current else { return }
+        try connections.engineWrite { writer in
+            try Self.migrate(writer)
+            try Declaration.declare(tables, in: writer)
+            try Settings.set("declared", to: mark, in: writer)
+        }
+        try releaseHeld()
+    }
+
+    private static func migrate(_ writer: Writer) throws {
+        let version = Int(try writer.integer("PRAGMA user_version") ?? 0)
+        for step in Schema.steps.dropFirst(version) { try writer.executeAll(step) }
+        if version < Schema.steps.count { try writer.executeAll("PRAGMA user_version = \(Schema.steps.count)") }
+    }
+
+    // MARK: Plain SQL
+
+    /// Reads within one snapshot.
+    public func read<T>(_ body: (Reader) throws -> T) throws -> T { try connections.read(body) }
+
+    /// Writes within one transaction; what it changes in replicated tables is captured.
+    public func write<T>(_ body: (Writer) throws -> T) throws -> T { try connections.write(body) }
+
+    // MARK: Sealing and vectors
+
+    /// Turns all captured edits into signed change sets, in transactions of at most 10,000 edits, each synced to disk.
+    @discardableResult
+    public func seal() throws -> SealReport {
+        var report = SealReport()
+        guard try read({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else { return report }
+        var reachedEnd = false
+        while !reachedEnd {
+            try connections.engineWrite { writer in
+                let sealer = try Sealer(try EngineTransaction(writer, now: clock()), key: key)
+                reachedEnd = try sealer.sealChunk()
+                report.changeSets += sealer.report.changeSets
+                report.changes += sealer.report.changes
+            }
+        }
+        return report
+    }
+
+    /// The present origin of this replica.
+    public var origin: Origin {
+        get throws { try read { try Settings.ownOrigin($0) } }
+    }
+
+    /// What is applied, and the part of it below which no value is awaited.
+    public func vectors() throws -> (applied: VersionVector, safe: VersionVector) {
+        try read { reader in
+            let origins = try OriginBook(reader)
+            return (origins.applied, try Self.safe(origins, reader))
+        }
+    }
+
+    static func safe(_ origins: OriginBook, _ reader: Reader) throws -> VersionVector {
+        var safe = origins.applied
+        for row in try reader.query("SELECT origin, min(seq) FROM sync_awaiting GROUP BY origin") {
+            guard case .integer(let number) = row[0], case .integer(let sequence) = row[1] else { continue }
+            safe[try origins.origin(number)] = SequenceNumber(UInt64(bitPattern: sequence)).previous
+        }
+        return safe
+    }
+
+    // MARK: What others lack
+
+    /// The next run of change sets for someone who has `vector`, in an order that respects causality.
+    ///
+    /// - Parameters:
+    ///   - skipped: origins that the other cannot take now.
+    ///   - maximumBytes: where to stop; at least one change set comes where any is lacked.
+    public func outgoing(
+        lackedBy vector: VersionVector, skipping skipped: Set<Origin> = [], maximumBytes: Int
+    ) throws -> OutgoingChangeSets {
+        try read { try Log($0).outgoing(lackedBy: vector, skipping: skipped, maximumBytes: maximumBytes) }
+    }
+
+    /// How much someone who has `vector` lacks of this replica.
+    public func backlog(lackedBy vector: VersionVector) throws -> Backlog {
+        try read { try Log($0).backlog(lackedBy: vector) }
+    }
+}

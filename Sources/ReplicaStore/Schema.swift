@@ -1,0 +1,112 @@
+// The engine's own tables, and how they came to be, step by step.
+//
+// Invariant: a replica's `user_version` is the number of steps applied to it, and steps are only ever added.
+
+/// The engine's tables. Names begin with `sync_`, so that they stand apart from the replicated tables in a SQLite shell.
+enum Schema {
+    /// Marks the file as a replica of syncnode: "SYNC".
+    static let applicationID: Int64 = 0x5359_4e43
+
+    static let steps: [String] = [
+        """
+        -- Facts about this replica, one a row.
+        CREATE TABLE sync_settings(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+        -- Every origin known here, numbered: elsewhere it is named by its number.
+        -- applied, digest, last_stamp, changes and bytes speak of its last applied change set.
+        CREATE TABLE sync_origins(
+            number INTEGER PRIMARY KEY, origin BLOB NOT NULL UNIQUE, applied INTEGER NOT NULL DEFAULT 0,
+            digest BLOB, last_stamp INTEGER NOT NULL DEFAULT 0, changes INTEGER NOT NULL DEFAULT 0,
+            bytes INTEGER NOT NULL DEFAULT 0);
+
+        -- The log, in order of arrival, which respects causality. changes and bytes are the origin's totals up to it.
+        CREATE TABLE sync_change_sets(
+            position INTEGER PRIMARY KEY, origin INTEGER NOT NULL, seq INTEGER NOT NULL, first_stamp INTEGER NOT NULL,
+            last_stamp INTEGER NOT NULL, changes INTEGER NOT NULL, bytes INTEGER NOT NULL, received_at INTEGER NOT NULL,
+            received_from BLOB, digest BLOB NOT NULL, signature BLOB NOT NULL, body BLOB NOT NULL);
+        CREATE UNIQUE INDEX sync_change_sets_by_dot ON sync_change_sets(origin, seq);
+
+        -- Causal contexts as they changed: from `seq` on, `origin` had seen `of_origin` up to `of_seq`.
+        CREATE TABLE sync_contexts(
+            origin INTEGER NOT NULL, of_origin INTEGER NOT NULL, seq INTEGER NOT NULL, of_seq INTEGER NOT NULL,
+            PRIMARY KEY(origin, of_origin, seq)) WITHOUT ROWID;
+
+        -- Replicated tables; `sealed` is the last journal entry that is in a change set.
+        CREATE TABLE sync_tables(
+            number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sealed INTEGER NOT NULL DEFAULT 0,
+            capture TEXT NOT NULL DEFAULT '');
+        CREATE TABLE sync_columns(
+            table_number INTEGER NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
+            PRIMARY KEY(table_number, position), UNIQUE(table_number, name)) WITHOUT ROWID;
+        -- Fields, those not declared here yet too (declared = 0): change sets of newer nodes name them.
+        CREATE TABLE sync_fields(
+            number INTEGER PRIMARY KEY, table_number INTEGER NOT NULL, name TEXT NOT NULL, columns TEXT NOT NULL,
+            declared INTEGER NOT NULL, UNIQUE(table_number, name));
+        -- Which fields an insert wrote: its version stands for these, without a row for each.
+        CREATE TABLE sync_shapes(number INTEGER PRIMARY KEY, fields TEXT NOT NULL UNIQUE);
+
+        -- Fields whose current value has not arrived: a later change set supersedes it.
+        CREATE TABLE sync_awaiting(
+            table_number INTEGER NOT NULL, row INTEGER NOT NULL, field INTEGER NOT NULL, origin INTEGER NOT NULL,
+            seq INTEGER NOT NULL, PRIMARY KEY(table_number, row, field)) WITHOUT ROWID;
+        -- Values of fields that are not declared here yet.
+        CREATE TABLE sync_parked(
+            table_number INTEGER NOT NULL, row INTEGER NOT NULL, field INTEGER NOT NULL, ordinal INTEGER NOT NULL, value,
+            PRIMARY KEY(table_number, row, field, ordinal));
+
+        -- The conflict ledger. `shown`: some witness wrote another value. `key` names the conflict on every replica.
+        CREATE TABLE sync_conflicts(
+            number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, table_number INTEGER NOT NULL, row INTEGER NOT NULL,
+            field INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
+            has_successor INTEGER NOT NULL, shown INTEGER NOT NULL);
+        CREATE INDEX sync_conflicts_by_register ON sync_conflicts(table_number, row, field);
+        CREATE TABLE sync_conflict_values(
+            conflict INTEGER NOT NULL, ordinal INTEGER NOT NULL, absent INTEGER NOT NULL, value,
+            PRIMARY KEY(conflict, ordinal));
+        CREATE TABLE sync_conflict_witnesses(
+            conflict INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
+            differs INTEGER NOT NULL, PRIMARY KEY(conflict, stamp, origin)) WITHOUT ROWID;
+
+        -- Change sets received and proven that cannot be applied yet, with their values.
+        CREATE TABLE sync_held(
+            number INTEGER PRIMARY KEY, origin BLOB NOT NULL, seq INTEGER NOT NULL, cause TEXT NOT NULL,
+            detail TEXT NOT NULL, release_at INTEGER, received_at INTEGER NOT NULL, received_from BLOB,
+            signature BLOB NOT NULL, body BLOB NOT NULL, UNIQUE(origin, seq));
+        CREATE TABLE sync_held_values(
+            held INTEGER NOT NULL, ordinal INTEGER NOT NULL, value BLOB, PRIMARY KEY(held, ordinal));
+
+        -- Records of the roster, each signed by the workspace's authority.
+        CREATE TABLE sync_roster(digest BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+
+        -- Where peers are, and what is known of them.
+        CREATE TABLE sync_addresses(address TEXT PRIMARY KEY, node BLOB, added_at INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE sync_peers(
+            node BLOB PRIMARY KEY, last_contact INTEGER, last_attempt INTEGER, failure TEXT, failure_kind TEXT,
+            live INTEGER NOT NULL DEFAULT 0, clock_offset_ms INTEGER, round_trip_us INTEGER,
+            applied BLOB, safe BLOB, known_at INTEGER, known_from BLOB,
+            behind_at INTEGER, behind_changes INTEGER, behind_bytes INTEGER, behind_oldest INTEGER, behind_sets INTEGER,
+            held TEXT, exchanged BLOB) WITHOUT ROWID;
+        """
+    ]
+
+    /// The tables that stand beside each replicated table.
+    static func companions(of table: String, columns: [String]) -> String {
+        let old = columns.map { ", \"old_\($0)\"" }.joined()
+        let buried = columns.map { ", \"\($0)\"" }.joined()
+        return """
+            -- What was written: by programs (`id` is the row's), and over what applying overwrote (`id` is the row number).
+            CREATE TABLE "sync_journal_\(table)"(
+                n INTEGER PRIMARY KEY, id, at INTEGER NOT NULL, op INTEGER NOT NULL, mask INTEGER\(old));
+            -- One a row ever known. The version is that of the insert, for existence and every field of the shape.
+            CREATE TABLE "sync_rows_\(table)"(
+                row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, alive INTEGER NOT NULL, shape INTEGER, stamp INTEGER,
+                origin INTEGER, seq INTEGER);
+            -- Every other write known: field 0 is existence. The greatest is current.
+            CREATE TABLE "sync_versions_\(table)"(
+                row INTEGER NOT NULL, field INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL,
+                seq INTEGER NOT NULL, PRIMARY KEY(row, field, stamp, origin)) WITHOUT ROWID;
+            -- The values of deleted rows.
+            CREATE TABLE "sync_graveyard_\(table)"(id TEXT PRIMARY KEY NOT NULL\(buried));
+            """
+    }
+}

@@ -1,0 +1,256 @@
+// Sealing: from captured edits to signed change sets of this replica's origin.
+//
+// Invariant: what is sealed is what the journal says was written, each register once a change set, stamped when it was
+// written and after everything applied before.
+
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Trust
+
+/// What sealing made.
+public struct SealReport: Sendable, Hashable {
+    public var changeSets = 0
+    public var changes: UInt64 = 0
+}
+
+final class Sealer {
+    private let transaction: EngineTransaction
+    private let key: SigningKey
+    private var writer: Writer { transaction.writer }
+    private var builder: ChangeSetBuilder
+    private var stamp: Stamp
+    private var own: OriginRecord
+    private(set) var report = SealReport()
+
+    init(_ transaction: EngineTransaction, key: SigningKey) throws {
+        self.transaction = transaction
+        self.key = key
+        own = try transaction.origins.record(for: transaction.own, in: transaction.writer)
+        stamp = transaction.origins.greatestStamp
+        builder = ChangeSetBuilder(tables: transaction.tables)
+    }
+
+    /// Seals everything there is, a chunk at a time.
+    func sealAll() throws {
+        while try !sealChunk() {}
+    }
+
+    /// Seals one bounded run of edits; true where none are left.
+    func sealChunk(limit: Int = Limits.rowChanges) throws -> Bool {
+        let chunk = try JournalReader.chunk(transaction.tables, limit: limit, writer)
+        guard !chunk.entries.isEmpty else { return true }
+        let rows = coalesce(chunk)
+        let later = try laterWrites(chunk, rows)
+        var writes: [RowWrite] = []
+        for row in rows { try appendWrites(of: row, later: later[row.table], to: &writes) }
+        writes.sort { $0.stamp < $1.stamp }
+        for write in writes { try seal(write) }
+        try flush()
+        for (index, number) in chunk.lastNumbers.enumerated() {
+            guard let number else { continue }
+            try writer.execute(
+                "UPDATE sync_tables SET sealed = ? WHERE number = ?",
+                [.integer(number), .integer(transaction.tables[index].number)])
+        }
+        return chunk.reachesEnd
+    }
+
+    // MARK: Coalescing: the last write of each register counts
+
+    private struct PendingRow {
+        let table: Int
+        let id: RowID
+        var existence: (kind: RowChangeKind, stamp: Stamp)?
+        var fieldStamps: [Stamp?]
+        /// The journal entry that keeps the values of a row deleted in this chunk.
+        var deletion: Int64?
+    }
+
+    private struct RowKey: Hashable {
+        let table: Int
+        let id: RowID
+    }
+
+    private func coalesce(_ chunk: JournalChunk) -> [PendingRow] {
+        var rows: [PendingRow] = []
+        rows.reserveCapacity(chunk.entries.count)
+        var index: [RowKey: Int] = [:]
+        index.reserveCapacity(chunk.entries.count)
+        for entry in chunk.entries {
+            stamp = stamp.following(at: entry.at)
+            let table = transaction.tables[entry.table]
+            let key = RowKey(table: entry.table, id: entry.id)
+            let place = index[key] ?? rows.count
+            if place == rows.count {
+                index[key] = place
+                rows.append(
+                    PendingRow(
+                        table: entry.table, id: entry.id,
+                        fieldStamps: [Stamp?](repeating: nil, count: table.fields.count)))
+            }
+            switch entry.operation {
+            case .insert:
+                rows[place].existence = (.insert, stamp)
+                rows[place].deletion = nil
+                for field in table.fields.indices { rows[place].fieldStamps[field] = stamp }
+            case .update:
+                for field in table.fields(touchedBy: entry.mask) { rows[place].fieldStamps[field] = stamp }
+            case .delete:
+                rows[place].existence = (.delete, stamp)
+                rows[place].deletion = entry.n
+            case .undelete:
+                rows[place].existence = (.undelete, stamp)
+                rows[place].deletion = nil
+            case .overwritten: break
+            }
+        }
+        return rows
+    }
+
+    private func laterWrites(_ chunk: JournalChunk, _ rows: [PendingRow]) throws -> [JournalReader.LaterWrites?] {
+        var later = [JournalReader.LaterWrites?](repeating: nil, count: transaction.tables.count)
+        guard !chunk.reachesEnd else { return later }
+        for (index, table) in transaction.tables.enumerated() {
+            guard let last = chunk.lastNumbers[index] else { continue }
+            let ids = Set(rows.lazy.filter { $0.table == index }.map(\.id))
+            later[index] = try JournalReader.laterWrites(to: ids, in: table, after: last, writer)
+        }
+        return later
+    }
+
+    // MARK: Row writes: what of one row carries one stamp
+
+    private struct RowWrite {
+        let table: Int
+        let id: RowID
+        let kind: RowChangeKind
+        let stamp: Stamp
+        /// Indices of fields, ascending.
+        let fields: [Int]
+        /// By column position: all of the row's, where any is needed.
+        let values: [Value]
+    }
+
+    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws {
+        if let later, later.replaced.contains(row.id), row.deletion == nil { return }
+        let table = transaction.tables[row.table]
+        var existence = row.existence
+        var values: [Value] = []
+        var fieldStamps = row.fieldStamps
+        if let found = try self.values(of: row, table, later) {
+            values = found
+        } else if existence?.kind != .delete {
+            // Gone without a trace: some program deleted it with triggers switched off. The row is deleted here, so say so.
+            existence = (.delete, fieldStamps.compactMap { $0 }.max() ?? existence?.stamp ?? stamp)
+            fieldStamps = fieldStamps.map { _ in nil }
+        }
+        var remaining = Set(fieldStamps.compactMap { $0 })
+        if let existence {
+            remaining.remove(existence.stamp)
+            let fields = existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
+            writes.append(
+                RowWrite(
+                    table: row.table, id: row.id, kind: existence.kind, stamp: existence.stamp, fields: fields, values: values))
+        }
+        for stamp in remaining {
+            let fields = fieldStamps.indices.filter { fieldStamps[$0] == stamp }
+            writes.append(RowWrite(table: row.table, id: row.id, kind: .update, stamp: stamp, fields: fields, values: values))
+        }
+    }
+
+    /// The row's columns at the end of the chunk.
+    private func values(of row: PendingRow, _ table: CompiledTable, _ later: JournalReader.LaterWrites?) throws -> [Value]? {
+        if let deletion = row.deletion { return try JournalReader.oldValues(of: table, n: deletion, writer) }
+        let current = try transaction.store(table).values(row.id, alive: true)
+        guard let places = later?.places[row.id] else { return current }
+        var values = current ?? [Value](repeating: .null, count: table.columns.count)
+        for n in Set(places.values) {
+            let old = try JournalReader.oldValues(of: table, n: n, writer)
+            for (position, place) in places where place == n { values[position] = old[position] }
+        }
+        return values
+    }
+
+    // MARK: One row change, into the body and into the metadata
+
+    private func seal(_ write: RowWrite) throws {
+        let table = transaction.tables[write.table]
+        var cells: [Cell] = []
+        for field in write.fields {
+            for position in table.fields[field].positions { cells.append(ChangeSetBuilder.cell(write.values[position])) }
+        }
+        if !builder.hasRoom(for: write.id, cells) { try flush() }
+        builder.add(
+            table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields, cells: cells)
+        let version = Version(stamp: write.stamp, origin: own.origin, sequence: own.applied.next)
+        try record(write, version, table)
+    }
+
+    private func record(_ write: RowWrite, _ version: Version, _ table: CompiledTable) throws {
+        let store = try transaction.store(table)
+        let numbers = write.fields.map { table.fields[$0].number }
+        if write.kind == .insert {
+            let shape = try transaction.shapes.number(of: numbers, in: writer)
+            if try store.insertRow(write.id, shape: shape, version: version) != nil { return }
+        }
+        let state = try store.findOrMake(write.id)
+        if write.kind.writesExistence {
+            try overwrite(CompiledField.existence, of: state, by: version, table, store)
+        }
+        for number in numbers { try overwrite(number, of: state, by: version, table, store) }
+        switch write.kind {
+        case .insert, .undelete:
+            if !state.alive {
+                try store.setAlive(true, row: state.row)
+                try store.clearGrave(write.id)
+            }
+        case .delete:
+            if state.alive { try store.setAlive(false, row: state.row) }
+            let nothing = [Value](repeating: .null, count: table.columns.count)
+            try store.buryValues(write.id, write.values.isEmpty ? nothing : write.values)
+        case .update: break
+        }
+    }
+
+    /// A local write has seen every write known: it wins, and every lost write of the register has a successor now.
+    private func overwrite(
+        _ field: Int64, of state: RowState, by version: Version, _ table: CompiledTable, _ store: TableStore
+    ) throws {
+        try store.addVersion(version, row: state.row, field: field)
+        try transaction.noLongerAwait(table: table, row: state.row, field: field)
+        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field) where !entry.lost.hasSuccessor {
+            var entry = entry
+            entry.lost.hasSuccessor = true
+            try transaction.ledger.update(entry) { _ in false }
+        }
+    }
+
+    // MARK: A change set is full
+
+    private func flush() throws {
+        guard !builder.isEmpty else { return }
+        let context = try contextChanges()
+        let changeSet = builder.changeSet(
+            origin: own.origin, sequence: own.applied.next, previous: own.digest, contextChanges: context,
+            totalsBefore: own.totals)
+        let body = ChangeSetCodec.encode(changeSet)
+        // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
+        guard try ChangeSetCodec.decode(body) == changeSet else { throw ReplicaError.damaged("a change set being sealed") }
+        let digest = SHA256.digest(body)
+        let signature = try ChangeSetSignature.sign(bodyDigest: digest, with: key)
+        try transaction.origins.extendContext(of: own.number, at: own.applied.next, by: context, in: writer)
+        try transaction.append(
+            LoggedChangeSet(
+                header: changeSet.header, body: body, digest: digest, signature: signature, receivedFrom: nil))
+        own = try transaction.origins.record(for: own.origin, in: writer)
+        report.changeSets += 1
+        report.changes += changeSet.header.changes
+        builder = ChangeSetBuilder(tables: transaction.tables)
+    }
+
+    private func contextChanges() throws -> VersionVector {
+        var seen = transaction.origins.applied
+        seen[own.origin] = .zero
+        return seen.changes(since: try transaction.origins.context(of: own.number, writer))
+    }
+}
