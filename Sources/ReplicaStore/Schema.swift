@@ -60,6 +60,7 @@ enum Schema {
             field INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
             has_successor INTEGER NOT NULL, shown INTEGER NOT NULL);
         CREATE INDEX sync_conflicts_by_register ON sync_conflicts(table_number, row, field);
+        CREATE INDEX sync_conflicts_shown ON sync_conflicts(shown) WHERE shown;
         CREATE TABLE sync_conflict_values(
             conflict INTEGER NOT NULL, ordinal INTEGER NOT NULL, absent INTEGER NOT NULL, value,
             PRIMARY KEY(conflict, ordinal));
@@ -81,11 +82,18 @@ enum Schema {
         -- Where peers are, and what is known of them.
         CREATE TABLE sync_addresses(address TEXT PRIMARY KEY, node BLOB, added_at INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE sync_peers(
-            node BLOB PRIMARY KEY, last_contact INTEGER, last_attempt INTEGER, failure TEXT, failure_kind TEXT,
-            live INTEGER NOT NULL DEFAULT 0, clock_offset_ms INTEGER, round_trip_us INTEGER,
-            applied BLOB, safe BLOB, known_at INTEGER, known_from BLOB,
-            behind_at INTEGER, behind_changes INTEGER, behind_bytes INTEGER, behind_oldest INTEGER, behind_sets INTEGER,
-            held TEXT, exchanged BLOB) WITHOUT ROWID;
+            node BLOB PRIMARY KEY,
+            -- Reaching it: milliseconds; `failure` is empty where the last attempt went well.
+            last_contact INTEGER, last_attempt INTEGER, failure TEXT NOT NULL DEFAULT '',
+            failure_kind TEXT NOT NULL DEFAULT '', live INTEGER NOT NULL DEFAULT 0,
+            -- Told by the peer itself, at `known_at`.
+            applied BLOB, safe BLOB, told BLOB, known_at INTEGER, clock_offset_ms INTEGER, round_trip_us INTEGER,
+            software TEXT, schema_matches INTEGER, held TEXT,
+            -- What the peer said it had for us, and what we had then.
+            backlog_sets INTEGER, backlog_changes INTEGER, backlog_bytes INTEGER, backlog_oldest INTEGER,
+            backlog_base BLOB, backlog_at INTEGER,
+            -- Told by another node.
+            second_applied BLOB, second_at INTEGER, second_from BLOB) WITHOUT ROWID;
         """
     ]
 

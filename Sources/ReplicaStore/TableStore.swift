@@ -219,6 +219,18 @@ final class TableStore {
         try writer.execute("DELETE FROM \(from) WHERE id = ?", [.text(id.bytes)])
     }
 
+    /// Whether the row was ever inserted: known only from field writes, it has nothing to bring back.
+    func wasInserted(_ state: RowState) throws -> Bool {
+        try !known(state, field: CompiledField.existence).isEmpty
+    }
+
+    /// An undelete is captured here, not by a trigger: in SQL it is an insert, which would write every field.
+    func journalUndelete(_ id: RowID, at time: WallClock) throws {
+        try writer.execute(
+            "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op) VALUES (?, ?, ?)",
+            [.text(id.bytes), .integer(time.milliseconds), .integer(JournalOperation.undelete.rawValue)])
+    }
+
     /// Keeps, in the local history, what applying is about to overwrite.
     func journalOverwritten(row: Int64, positions: [Int], values: [Value], at time: WallClock) throws {
         var mask: Int64 = 0

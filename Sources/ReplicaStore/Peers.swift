@@ -1,0 +1,277 @@
+// What is known of peers: where they are, when they were met, and the vectors they acknowledged.
+//
+// Invariant: a figure is kept with the time at which it was true and who told it; nothing here is a guess.
+
+public import ReplicationModel
+
+/// What a peer told of itself in a session.
+public struct PeerFacts: Sendable, Hashable {
+    /// When it was true, by this node's clock.
+    public var at: WallClock
+    public var applied: VersionVector
+    /// The part of `applied` that counts as acknowledged.
+    public var safe: VersionVector
+    /// Our vector, as the peer was told it.
+    public var told: VersionVector
+    /// How far the peer's clock is ahead of ours.
+    public var clockOffsetMilliseconds: Int64?
+    public var roundTripMicroseconds: Int64?
+    public var software: String
+    public var schemaMatches: Bool
+    /// What the peer holds of ours: cause and detail in one line; empty where nothing.
+    public var held: String
+
+    public init(
+        at: WallClock, applied: VersionVector, safe: VersionVector, told: VersionVector,
+        clockOffsetMilliseconds: Int64? = nil, roundTripMicroseconds: Int64? = nil, software: String = "",
+        schemaMatches: Bool = true, held: String = ""
+    ) {
+        self.at = at
+        self.applied = applied
+        self.safe = safe
+        self.told = told
+        self.clockOffsetMilliseconds = clockOffsetMilliseconds
+        self.roundTripMicroseconds = roundTripMicroseconds
+        self.software = software
+        self.schemaMatches = schemaMatches
+        self.held = held
+    }
+}
+
+/// What the peer said it had for us.
+public struct ToldBacklog: Sendable, Hashable {
+    public var backlog: Backlog
+    /// What we had when it said so.
+    public var base: VersionVector
+    public var at: WallClock
+
+    public init(backlog: Backlog, base: VersionVector, at: WallClock) {
+        self.backlog = backlog
+        self.base = base
+        self.at = at
+    }
+}
+
+/// What another node said of it.
+public struct SecondHand: Sendable, Hashable {
+    public var applied: VersionVector
+    public var at: WallClock
+    public var from: NodeID
+
+    public init(applied: VersionVector, at: WallClock, from: NodeID) {
+        self.applied = applied
+        self.at = at
+        self.from = from
+    }
+}
+
+/// Why a peer could not be reached, or would not talk.
+public struct PeerFailure: Sendable, Hashable {
+    /// A word that scripts may match: `unreachable`, `refused`, `protocol`, …
+    public var kind: String
+    public var message: String
+
+    public init(kind: String, message: String) {
+        self.kind = kind
+        self.message = message
+    }
+}
+
+/// Everything known of one peer.
+public struct PeerRecord: Sendable, Hashable {
+    public let node: NodeID
+    public var facts: PeerFacts?
+    public var backlog: ToldBacklog?
+    public var secondHand: SecondHand?
+    /// When bytes last came from it.
+    public var lastContact: WallClock?
+    public var lastAttempt: WallClock?
+    /// Of the last attempt.
+    public var failure: PeerFailure?
+    /// A session stood open when this was written; `lastContact` says how fresh that is.
+    public var isLive = false
+}
+
+/// Where a peer may be reached.
+public struct PeerAddress: Sendable, Hashable {
+    /// HOST:PORT.
+    public let address: String
+    /// Whose it was when it was last reached; nil where it never was.
+    public let node: NodeID?
+}
+
+extension Replica {
+    // MARK: Addresses
+
+    public func addAddress(_ address: String) throws {
+        try write {
+            try $0.execute(
+                "INSERT OR IGNORE INTO sync_addresses(address, added_at) VALUES (?, ?)",
+                [Value(address), .integer(clock().milliseconds)])
+        }
+    }
+
+    /// False where there was none.
+    public func removeAddress(_ address: String) throws -> Bool {
+        try write { writer in
+            try writer.execute("DELETE FROM sync_addresses WHERE address = ?", [Value(address)])
+            return writer.changedRowCount > 0
+        }
+    }
+
+    /// Writes down whose address it proved to be.
+    public func setNode(_ node: NodeID, at address: String) throws {
+        try write { writer in
+            let known = try writer.integer(
+                "SELECT 1 FROM sync_addresses WHERE address = ? AND node IS ?", Value(address), .blob(node.bytes))
+            guard known == nil else { return }
+            try writer.execute("UPDATE sync_addresses SET node = ? WHERE address = ?", [.blob(node.bytes), Value(address)])
+        }
+    }
+
+    /// In the order in which they were added.
+    public func addresses() throws -> [PeerAddress] {
+        try read { reader in
+            try reader.query("SELECT address, node FROM sync_addresses ORDER BY added_at, address").map { row in
+                PeerAddress(address: row[0].string ?? "", node: row[1].bytes.flatMap { NodeID(bytes: $0) })
+            }
+        }
+    }
+
+    // MARK: Peers
+
+    /// A session told this; it counts as contact.
+    public func observe(_ node: NodeID, _ facts: PeerFacts, live: Bool) throws {
+        try update(
+            node,
+            [
+                ("applied", Self.blob(facts.applied)), ("safe", Self.blob(facts.safe)), ("told", Self.blob(facts.told)),
+                ("known_at", .integer(facts.at.milliseconds)), ("last_contact", .integer(facts.at.milliseconds)),
+                ("clock_offset_ms", facts.clockOffsetMilliseconds.map { .integer($0) } ?? .null),
+                ("round_trip_us", facts.roundTripMicroseconds.map { .integer($0) } ?? .null),
+                ("software", Value(facts.software)), ("schema_matches", .integer(facts.schemaMatches ? 1 : 0)),
+                ("held", Value(facts.held)), ("live", .integer(live ? 1 : 0)), ("failure", Value("")),
+                ("failure_kind", Value("")),
+            ])
+    }
+
+    public func observe(_ node: NodeID, _ told: ToldBacklog) throws {
+        try update(
+            node,
+            [
+                ("backlog_sets", .integer(Int64(clamping: told.backlog.changeSets))),
+                ("backlog_changes", .integer(Int64(clamping: told.backlog.changes))),
+                ("backlog_bytes", .integer(Int64(clamping: told.backlog.bytes))),
+                ("backlog_oldest", told.backlog.oldest.map { .integer($0.milliseconds) } ?? .null),
+                ("backlog_base", Self.blob(told.base)), ("backlog_at", .integer(told.at.milliseconds)),
+            ])
+    }
+
+    /// Kept where it is newer than what is known second-hand.
+    public func observe(_ node: NodeID, _ second: SecondHand) throws {
+        guard node != self.node else { return }
+        if let known = try peer(node)?.secondHand, known.at >= second.at { return }
+        try update(
+            node,
+            [
+                ("second_applied", Self.blob(second.applied)), ("second_at", .integer(second.at.milliseconds)),
+                ("second_from", .blob(second.from.bytes)),
+            ])
+    }
+
+    /// An attempt began, or ended as said.
+    public func recordAttempt(_ node: NodeID, failure: PeerFailure?) throws {
+        try update(
+            node,
+            [
+                ("last_attempt", .integer(clock().milliseconds)), ("failure", Value(failure?.message ?? "")),
+                ("failure_kind", Value(failure?.kind ?? "")), ("live", .integer(0)),
+            ])
+    }
+
+    /// The session with it is over.
+    public func recordEnd(_ node: NodeID) throws {
+        try update(node, [("live", .integer(0))])
+    }
+
+    private func update(_ node: NodeID, _ values: [(column: String, value: Value)]) throws {
+        try write { writer in
+            try writer.execute("INSERT OR IGNORE INTO sync_peers(node) VALUES (?)", [.blob(node.bytes)])
+            let assignments = values.map { "\($0.column) = ?" }.joined(separator: ", ")
+            try writer.execute(
+                "UPDATE sync_peers SET \(assignments) WHERE node = ?", values.map(\.value) + [.blob(node.bytes)])
+        }
+    }
+
+    public func peers() throws -> [PeerRecord] {
+        try read { try $0.query("SELECT * FROM sync_peers ORDER BY node").compactMap(Self.record) }
+    }
+
+    public func peer(_ node: NodeID) throws -> PeerRecord? {
+        try read { try $0.query("SELECT * FROM sync_peers WHERE node = ?", [.blob(node.bytes)]).first.flatMap(Self.record) }
+    }
+
+    private static func record(_ row: Row) -> PeerRecord? {
+        guard let bytes = row["node"].bytes, let node = NodeID(bytes: bytes) else { return nil }
+        var record = PeerRecord(node: node)
+        if let applied = vector(row["applied"]), let safe = vector(row["safe"]), let at = time(row["known_at"]) {
+            record.facts = PeerFacts(
+                at: at, applied: applied, safe: safe, told: vector(row["told"]) ?? VersionVector(),
+                clockOffsetMilliseconds: row["clock_offset_ms"].integer,
+                roundTripMicroseconds: row["round_trip_us"].integer, software: row["software"].string ?? "",
+                schemaMatches: row["schema_matches"].integer == 1, held: row["held"].string ?? "")
+        }
+        if let sets = row["backlog_sets"].integer, let at = time(row["backlog_at"]) {
+            record.backlog = ToldBacklog(
+                backlog: Backlog(
+                    changeSets: UInt64(sets), changes: UInt64(row["backlog_changes"].integer ?? 0),
+                    bytes: UInt64(row["backlog_bytes"].integer ?? 0), oldest: time(row["backlog_oldest"])),
+                base: vector(row["backlog_base"]) ?? VersionVector(), at: at)
+        }
+        if let applied = vector(row["second_applied"]), let at = time(row["second_at"]),
+            let from = row["second_from"].bytes.flatMap({ NodeID(bytes: $0) })
+        {
+            record.secondHand = SecondHand(applied: applied, at: at, from: from)
+        }
+        record.lastContact = time(row["last_contact"])
+        record.lastAttempt = time(row["last_attempt"])
+        if let message = row["failure"].string, !message.isEmpty {
+            record.failure = PeerFailure(kind: row["failure_kind"].string ?? "", message: message)
+        }
+        record.isLive = row["live"].integer == 1
+        return record
+    }
+
+    // MARK: Vectors as blobs: 24 bytes of origin and 8 of sequence an entry, ascending
+
+    private static func blob(_ vector: VersionVector) -> Value {
+        .blob(
+            vector.sorted.flatMap { entry in
+                entry.origin.bytes + withUnsafeBytes(of: entry.sequence.rawValue.bigEndian) { Array($0) }
+            })
+    }
+
+    private static func vector(_ value: Value) -> VersionVector? {
+        guard let bytes = value.bytes else { return nil }
+        var vector = VersionVector()
+        for start in stride(from: 0, to: bytes.count - 31, by: 32) {
+            guard let origin = Origin(bytes: bytes[start..<start + 24]) else { return nil }
+            vector[origin] = SequenceNumber(bytes[start + 24..<start + 32].reduce(0) { $0 << 8 | UInt64($1) })
+        }
+        return vector
+    }
+
+    private static func time(_ value: Value) -> WallClock? { value.integer.map { WallClock(milliseconds: $0) } }
+}
+
+extension Value {
+    var bytes: [UInt8]? {
+        guard case .blob(let bytes) = self else { return nil }
+        return bytes
+    }
+
+    var integer: Int64? {
+        guard case .integer(let integer) = self else { return nil }
+        return integer
+    }
+}

@@ -1,0 +1,101 @@
+// A replica in a few numbers, and a copy of it.
+
+internal import GRDB
+public import ReplicationModel
+internal import Trust
+
+/// What `syncnode status` tells.
+public struct ReplicaStatus: Sendable {
+    public var origin: Origin
+    public var applied: VersionVector
+    public var safe: VersionVector
+    /// Rows of each replicated table.
+    public var rows: [(table: String, count: Int64)]
+    /// Captured edits that are in no change set yet.
+    public var unsealed: Int64
+    public var held: Int64
+    /// Values of columns that are not declared here.
+    public var parked: Int64
+    public var conflicts: Int
+    /// Fields whose value has not arrived.
+    public var awaiting: Int64
+    public var changeSets: Int64
+    /// Of the database file, and of its write-ahead log.
+    public var sizeBytes: UInt64
+    public var walBytes: UInt64
+    /// Of the newest change applied or sealed.
+    public var lastStamp: Stamp
+}
+
+extension Replica {
+    public func status() throws -> ReplicaStatus {
+        let conflicts = try conflictCount()
+        return try read { reader in
+            let origins = try OriginBook(reader)
+            let tables = try Declaration.load(reader)
+            return ReplicaStatus(
+                origin: try Settings.ownOrigin(reader), applied: origins.applied, safe: try Self.safe(origins, reader),
+                rows: try tables.filter { $0.name != Acknowledgements.table.name }.map {
+                    ($0.name, try reader.integer("SELECT count(*) FROM \"\($0.name)\"") ?? 0)
+                },
+                unsealed: try JournalReader.unsealedCount(tables, reader),
+                held: try reader.integer("SELECT count(*) FROM sync_held") ?? 0,
+                parked: try reader.integer("SELECT count(*) FROM sync_parked") ?? 0, conflicts: conflicts,
+                awaiting: try reader.integer("SELECT count(*) FROM sync_awaiting") ?? 0,
+                changeSets: try reader.integer("SELECT count(*) FROM sync_change_sets") ?? 0,
+                sizeBytes: FileSystem.size(path), walBytes: FileSystem.size(path + "-wal"), lastStamp: origins.greatestStamp)
+        }
+    }
+
+    /// The tables and fields declared here, digested: peers with another schema see it at once.
+    public func schemaDigest() throws -> Digest {
+        try read { reader in
+            let lines = try Declaration.load(reader).sorted { $0.name < $1.name }.flatMap { table in
+                table.fields.sorted { $0.name < $1.name }.map { "\(table.name) \($0.name): \($0.columns.joined(separator: " "))\n" }
+            }
+            return SHA256.digest(Array(lines.joined().utf8))
+        }
+    }
+
+    /// Copies the replica as it stands to a new file, while others go on writing. The copy is whole and compact.
+    ///
+    /// - Throws: `ReplicaError.exists` where there is a file already.
+    public func backup(to destination: String) throws {
+        guard !FileSystem.exists(destination) else {
+            throw ReplicaError(.exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
+        }
+        try translatingErrors {
+            try connections.pool.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [destination]) }
+        }
+    }
+
+    // MARK: The roster's records, as they came
+
+    /// DER or revocation records, each signed by the workspace's authority; checked by who adds them.
+    public func rosterRecords() throws -> [[UInt8]] {
+        try read { try $0.query("SELECT record FROM sync_roster ORDER BY digest").compactMap(\.values.first?.bytes) }
+    }
+
+    public func addRosterRecords(_ records: [[UInt8]]) throws {
+        guard !records.isEmpty else { return }
+        try write { writer in
+            for record in records {
+                try writer.execute(
+                    "INSERT OR IGNORE INTO sync_roster(digest, record) VALUES (?, ?)",
+                    [.blob(SHA256.digest(record).bytes), .blob(record)])
+            }
+        }
+    }
+
+    /// How many records there are: it only grows, so it tells whether there are new ones.
+    public func rosterCount() throws -> Int64 {
+        try read { try $0.integer("SELECT count(*) FROM sync_roster") ?? 0 }
+    }
+
+    /// A number that changes with every commit of another connection or process.
+    public func dataVersion() throws -> Int64 {
+        try translatingErrors {
+            try connections.engine.read { try Int64.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
+        }
+    }
+}
