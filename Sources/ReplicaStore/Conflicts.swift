@@ -68,7 +68,8 @@ extension Replica {
             } else {
                 let assignments = conflict.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
                 try writer.execute(
-                    "UPDATE \"\(conflict.table)\" SET \(assignments) WHERE id = ?", values + [.text(conflict.row.bytes)])
+                    "UPDATE \"\(conflict.table)\" SET \(assignments) WHERE id = ?", values + [.text(conflict.row.bytes)]
+                )
                 guard writer.changedRowCount == 1 else {
                     throw ReplicaError(
                         .input,
@@ -140,7 +141,8 @@ private struct ConflictReader {
     }
 
     private func conflict(_ row: Row, _ isAcknowledged: Bool) throws -> Conflict {
-        guard case .integer(let number) = row[0], case .integer(let tableNumber) = row[2], case .integer(let rowNumber) = row[3],
+        guard case .integer(let number) = row[0], case .integer(let tableNumber) = row[2],
+            case .integer(let rowNumber) = row[3],
             case .integer(let fieldNumber) = row[4], let table = tables[tableNumber]
         else { throw ReplicaError.damaged("sync_conflicts") }
         let field = fieldsByNumber[fieldNumber]
@@ -149,7 +151,8 @@ private struct ConflictReader {
         ).map { $0[0] == .integer(1) ? nil : $0[1] }
         guard
             let state = try reader.query(
-                "SELECT id, alive, shape, stamp, origin, seq FROM \"sync_rows_\(table.name)\" WHERE row = ?", [.integer(rowNumber)]
+                "SELECT id, alive, shape, stamp, origin, seq FROM \"sync_rows_\(table.name)\" WHERE row = ?",
+                [.integer(rowNumber)]
             ).first, case .text(let id) = state[0]
         else { throw ReplicaError.damaged("sync_rows_\(table.name)") }
         let alive = state[1] == .integer(1)
@@ -157,7 +160,8 @@ private struct ConflictReader {
             key: row[1].string ?? "", table: table.name, row: RowID(bytes: id),
             field: field?.name ?? LoggedContents.existenceName, columns: field?.columns ?? [],
             lost: try version(row.values[5...7]), lostValues: values,
-            current: try current(table, rowNumber, fieldNumber, state), currentValues: try present(field, table, id, alive, rowNumber),
+            current: try current(table, rowNumber, fieldNumber, state),
+            currentValues: try present(field, table, id, alive, rowNumber),
             isAcknowledged: isAcknowledged)
     }
 
@@ -190,7 +194,9 @@ private struct ConflictReader {
 
     private func version(_ values: ArraySlice<Value>) throws -> Version {
         let numbers = values.compactMap(\.integer)
-        guard numbers.count == 3, let stamp = Stamp(rawValue: numbers[0]) else { throw ReplicaError.damaged("a version") }
+        guard numbers.count == 3, let stamp = Stamp(rawValue: numbers[0]) else {
+            throw ReplicaError.damaged("a version")
+        }
         return Version(
             stamp: stamp, origin: try origins.origin(numbers[1]),
             sequence: SequenceNumber(UInt64(bitPattern: numbers[2])))

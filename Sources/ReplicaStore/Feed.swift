@@ -21,7 +21,9 @@ public struct FeedCursor: Sendable, Hashable {
 
     public init?(text: String) {
         let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) }
-        guard parts.count == 2, let position = parts[0], let journal = parts[1], position >= 0, journal >= 0 else { return nil }
+        guard parts.count == 2, let position = parts[0], let journal = parts[1], position >= 0, journal >= 0 else {
+            return nil
+        }
         self.init(position: position, journal: journal)
     }
 }
@@ -89,7 +91,9 @@ extension Replica {
         try statement.forEach {
             last = statement.integer(0)
             count += 1
-            if statement.integer(2) != JournalOperation.overwritten.rawValue { report(RowID(bytes: statement.bytes(1))) }
+            if statement.integer(2) != JournalOperation.overwritten.rawValue {
+                report(RowID(bytes: statement.bytes(1)))
+            }
         }
         return (last, count < limit)
     }

@@ -125,7 +125,8 @@ extension Replica {
             let known = try writer.integer(
                 "SELECT 1 FROM sync_addresses WHERE address = ? AND node IS ?", Value(address), .blob(node.bytes))
             guard known == nil else { return }
-            try writer.execute("UPDATE sync_addresses SET node = ? WHERE address = ?", [.blob(node.bytes), Value(address)])
+            try writer.execute(
+                "UPDATE sync_addresses SET node = ? WHERE address = ?", [.blob(node.bytes), Value(address)])
         }
     }
 
@@ -208,7 +209,9 @@ extension Replica {
     }
 
     public func peer(_ node: NodeID) throws -> PeerRecord? {
-        try read { try $0.query("SELECT * FROM sync_peers WHERE node = ?", [.blob(node.bytes)]).first.flatMap(Self.record) }
+        try read {
+            try $0.query("SELECT * FROM sync_peers WHERE node = ?", [.blob(node.bytes)]).first.flatMap(Self.record)
+        }
     }
 
     private static func record(_ row: Row) -> PeerRecord? {

@@ -78,7 +78,8 @@ public final class Replica: Sendable {
     ) throws -> Replica {
         guard FileSystem.exists(path) else {
             throw ReplicaError(
-                .absent, "Cannot open \(path): there is no replica. Make one with `syncnode init`, or join a workspace.")
+                .absent, "Cannot open \(path): there is no replica. Make one with `syncnode init`, or join a workspace."
+            )
         }
         let connections: Connections
         do {
@@ -116,7 +117,8 @@ public final class Replica: Sendable {
     }
 
     private static func notAReplica(_ path: String) -> ReplicaError {
-        ReplicaError(.notAReplica, "Cannot open \(path): it is not a replica of syncnode, or its first page is damaged.")
+        ReplicaError(
+            .notAReplica, "Cannot open \(path): it is not a replica of syncnode, or its first page is damaged.")
     }
 
     private func bringUpToDate(_ tables: [Table]) throws {

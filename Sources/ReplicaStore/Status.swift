@@ -43,7 +43,8 @@ extension Replica {
                 parked: try reader.integer("SELECT count(*) FROM sync_parked") ?? 0, conflicts: conflicts,
                 awaiting: try reader.integer("SELECT count(*) FROM sync_awaiting") ?? 0,
                 changeSets: try reader.integer("SELECT count(*) FROM sync_change_sets") ?? 0,
-                sizeBytes: FileSystem.size(path), walBytes: FileSystem.size(path + "-wal"), lastStamp: origins.greatestStamp)
+                sizeBytes: FileSystem.size(path), walBytes: FileSystem.size(path + "-wal"),
+                lastStamp: origins.greatestStamp)
         }
     }
 
@@ -51,7 +52,9 @@ extension Replica {
     public func schemaDigest() throws -> Digest {
         try read { reader in
             let lines = try Declaration.load(reader).sorted { $0.name < $1.name }.flatMap { table in
-                table.fields.sorted { $0.name < $1.name }.map { "\(table.name) \($0.name): \($0.columns.joined(separator: " "))\n" }
+                table.fields.sorted { $0.name < $1.name }.map {
+                    "\(table.name) \($0.name): \($0.columns.joined(separator: " "))\n"
+                }
             }
             return SHA256.digest(Array(lines.joined().utf8))
         }
@@ -62,10 +65,13 @@ extension Replica {
     /// - Throws: `ReplicaError.exists` where there is a file already.
     public func backup(to destination: String) throws {
         guard !FileSystem.exists(destination) else {
-            throw ReplicaError(.exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
+            throw ReplicaError(
+                .exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
         }
         try translatingErrors {
-            try connections.pool.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [destination]) }
+            try connections.pool.writeWithoutTransaction {
+                try $0.execute(sql: "VACUUM INTO ?", arguments: [destination])
+            }
         }
     }
 

@@ -41,7 +41,8 @@ public struct Table: Hashable, Sendable {
     public init(_ name: String, columns: [Column], groups: [String: [String]] = [:]) {
         self.name = name
         self.columns = columns
-        let groupOfColumn = Dictionary(uniqueKeysWithValues: groups.flatMap { group in group.value.map { ($0, group.key) } })
+        let groupOfColumn = Dictionary(
+            uniqueKeysWithValues: groups.flatMap { group in group.value.map { ($0, group.key) } })
         var fields: [Field] = []
         for column in columns {
             guard let group = groupOfColumn[column.name] else {

@@ -40,7 +40,9 @@ public struct VersionVector: Hashable, Sendable {
 
     /// How many change sets `self` has that `other` lacks.
     public func countBeyond(_ other: VersionVector) -> UInt64 {
-        entries.reduce(0) { $0 + ($1.value.rawValue > other[$1.key].rawValue ? $1.value.rawValue - other[$1.key].rawValue : 0) }
+        entries.reduce(0) {
+            $0 + ($1.value.rawValue > other[$1.key].rawValue ? $1.value.rawValue - other[$1.key].rawValue : 0)
+        }
     }
 
     /// Entries ordered by origin: the one order in which a vector is written down or digested.
