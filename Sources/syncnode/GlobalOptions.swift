@@ -1,0 +1,31 @@
+// The options every command has.
+
+import ArgumentParser
+import Foundation
+
+struct GlobalOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Where this node lives: replica.sqlite and identity/.",
+            discussion: "Else SYNCNODE_DATA, else $XDG_DATA_HOME/syncnode, else ~/.local/share/syncnode.",
+            valueName: "dir"))
+    var data: String?
+
+    @Flag(name: .long, help: "Print one JSON document on standard output.")
+    var json = false
+
+    /// The directory, by option, environment or habit.
+    var directory: String {
+        let environment = ProcessInfo.processInfo.environment
+        if let data { return absolute(data) }
+        if let data = environment["SYNCNODE_DATA"], !data.isEmpty { return absolute(data) }
+        if let base = environment["XDG_DATA_HOME"], !base.isEmpty { return absolute(base + "/syncnode") }
+        return absolute(NSHomeDirectory() + "/.local/share/syncnode")
+    }
+
+    private func absolute(_ path: String) -> String {
+        let expanded = NSString(string: path).expandingTildeInPath
+        return expanded.hasPrefix("/") ? expanded : FileManager.default.currentDirectoryPath + "/" + expanded
+    }
+}
