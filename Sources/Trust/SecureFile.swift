@@ -78,6 +78,18 @@ enum SecureFile {
         try checkPrivate(status, path, operation, mode: "700")
     }
 
+    /// Gives a directory its name, which must be free or an empty directory's.
+    static func moveDirectory(_ path: String, to name: String, operation: String) throws(TrustError) {
+        guard rename(path, name) == 0 else { throw failure(operation, name) }
+        try syncDirectory(of: name, operation)
+    }
+
+    /// Removes a directory of plain files, as far as that goes.
+    static func removeDirectory(_ path: String) {
+        for name in (try? names(inDirectory: path, operation: "remove")) ?? [] { unlink(path + "/" + name) }
+        rmdir(path)
+    }
+
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     /// The names in a directory, sorted, without "." and "..".
