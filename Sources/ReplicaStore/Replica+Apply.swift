@@ -26,7 +26,7 @@ extension Replica {
         let dot = changeSet.header.dot
         let digest = SHA256.digest(sealed.body)
         let key = try authors.key(of: dot)
-        guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, by: key) else {
+        guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, publicKey: key) else {
             throw ApplyViolation(
                 kind: .signature, dot: dot, description: "\(dot) is not signed by its author: it was changed on the way.")
         }
@@ -209,5 +209,19 @@ private final class Batch {
                 }
             }
         }
+    }
+}
+
+extension Roster: AuthorDirectory {
+    /// The author's key, where the roster lets it write so far.
+    public func key(of dot: Dot) throws -> PublicKey {
+        let reason: String
+        switch authorship(of: dot) {
+        case .allowed(let key): return key
+        case .unknownAuthor: reason = "the roster has no certificate of its author"
+        case .notAWriter(let role): reason = "its author is a \(role.rawValue), and may not write"
+        case .beyondRevocation(let last): reason = "its author was revoked after \(last)"
+        }
+        throw ApplyViolation(kind: .author, dot: dot, description: "\(dot) is refused: \(reason).")
     }
 }

@@ -56,7 +56,7 @@ public final class Replica: Sendable {
                 .exists, "Cannot make a replica at \(path): there is a file already. Choose another --data directory.")
         }
         let connections = try Connections(path: path)
-        let origin = Origin(node: NodeID(key.publicKey), incarnation: incarnation)
+        let origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
         try connections.engineWrite { writer in
             try writer.executeAll("PRAGMA application_id = \(Schema.applicationID)")
             try migrate(writer)
@@ -97,7 +97,7 @@ public final class Replica: Sendable {
         } catch let error as SQLError where error.isCorrupt {
             throw notAReplica(path)
         }
-        let node = NodeID(key.publicKey)
+        let node = key.publicKey.nodeID
         let (workspace, origin) = try connections.read { reader in
             guard case .blob(let id) = try Settings.value("workspace", reader), let id = WorkspaceID(bytes: id),
                 let name = try Settings.value("workspace_name", reader)?.string

@@ -237,7 +237,7 @@ final class Sealer {
         // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
         guard try ChangeSetCodec.decode(body) == changeSet else { throw ReplicaError.damaged("a change set being sealed") }
         let digest = SHA256.digest(body)
-        let signature = try ChangeSetSignature.sign(bodyDigest: digest, with: key)
+        let signature = ChangeSetSignature.sign(bodyDigest: digest, key: key)
         try transaction.origins.extendContext(of: own.number, at: own.applied.next, by: context, in: writer)
         try transaction.append(
             LoggedChangeSet(

@@ -12,7 +12,7 @@ final class TestAuthors: AuthorDirectory {
     private let keys = Mutex<[NodeID: PublicKey]>([:])
 
     func admit(_ key: SigningKey) {
-        keys.withLock { $0[NodeID(key.publicKey)] = key.publicKey }
+        keys.withLock { $0[key.publicKey.nodeID] = key.publicKey }
     }
 
     func key(of dot: Dot) throws -> PublicKey {
@@ -49,7 +49,7 @@ final class TestWorkspace {
     deinit { try? FileManager.default.removeItem(at: directory) }
 
     func replica(_ name: String, tables: [Table] = [TestTables.notes, TestTables.links]) throws -> Replica {
-        let key = try SigningKey.generate()
+        let key = SigningKey.generate()
         authors.admit(key)
         let clock = self.clock
         return try Replica.create(
