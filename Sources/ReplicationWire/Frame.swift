@@ -45,6 +45,18 @@ public enum ExchangeFrame: Hashable, Sendable {
     }
 }
 
+extension ExchangeFrame {
+    /// What it counts for in flow control. Told from what it carries, so both sides count alike however it is encoded:
+    /// the body and 256 bytes for what stands around it, 4 for each absent value; each piece of a value and 16 bytes.
+    public var flowBytes: UInt64 {
+        switch self {
+        case .changeSet(let start): UInt64(start.body.count + 4 * start.absent.count + 256)
+        case .values(let piece): piece.values.reduce(0) { $0 + UInt64($1.count) + 16 }
+        default: 0
+        }
+    }
+}
+
 /// What the dialling side asks for.
 public struct SyncMode: Hashable, Sendable {
     /// The dialling side receives.
@@ -130,8 +142,8 @@ public struct RosterRecords: Hashable, Sendable {
 
 /// The beginning of a change set; its values follow in values frames.
 public struct ChangeSetStart: Hashable, Sendable {
-    /// Read from `body`; whatever encodes the frame looks at `body` alone.
-    public var header: ChangeSetHeader
+    /// What the body says of itself: always there in a frame that was decoded, and not needed to encode one.
+    public var header: ChangeSetHeader?
     public var body: [UInt8]
     public var signature: [UInt8]
     /// How many values stand beside the body.
@@ -139,7 +151,7 @@ public struct ChangeSetStart: Hashable, Sendable {
     /// Which of them are absent, ascending.
     public var absent: [Int]
 
-    public init(header: ChangeSetHeader, body: [UInt8], signature: [UInt8], valueCount: Int, absent: [Int]) {
+    public init(header: ChangeSetHeader?, body: [UInt8], signature: [UInt8], valueCount: Int, absent: [Int]) {
         self.header = header
         self.body = body
         self.signature = signature

@@ -82,10 +82,10 @@ public enum FrameCodec {
     }
 
     /// The frames that carry a change set: its beginning, then its values in pieces within the limits.
-    public static func frames(of changeSet: SealedChangeSet, header: ChangeSetHeader) -> [ExchangeFrame] {
+    public static func frames(of changeSet: SealedChangeSet) -> [ExchangeFrame] {
         let absent = changeSet.values.indices.filter { changeSet.values[$0] == nil }
         let start = ChangeSetStart(
-            header: header, body: changeSet.body, signature: changeSet.signature, valueCount: changeSet.values.count,
+            header: nil, body: changeSet.body, signature: changeSet.signature, valueCount: changeSet.values.count,
             absent: absent)
         var frames: [ExchangeFrame] = [.changeSet(start)]
         var piece = ValuesPiece(values: [], continues: false)
