@@ -99,7 +99,7 @@ extension FrameCodec {
         do {
             header = try ChangeSetCodec.decodeHeader(body)
         } catch {
-            throw .malformed("change set: \(error.description) at byte \(error.offset)")
+            throw .malformed("change set: \(error.description)")
         }
         guard (1...FrameLimits.sequence).contains(header.sequence.rawValue) else {
             throw .malformed("a change set numbered \(header.sequence)")
