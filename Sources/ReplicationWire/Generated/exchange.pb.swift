@@ -256,20 +256,20 @@ public nonisolated struct WireFrame: Sendable {
     set {message = .joinResponse(newValue)}
   }
 
-  public var rosterRequest: WireRosterRequest {
-    get {
-      if case .rosterRequest(let v)? = message {return v}
-      return WireRosterRequest()
-    }
-    set {message = .rosterRequest(newValue)}
-  }
-
   public var streamEnd: WireStreamEnd {
     get {
       if case .streamEnd(let v)? = message {return v}
       return WireStreamEnd()
     }
     set {message = .streamEnd(newValue)}
+  }
+
+  public var wholeVector: WireWholeVector {
+    get {
+      if case .wholeVector(let v)? = message {return v}
+      return WireWholeVector()
+    }
+    set {message = .wholeVector(newValue)}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -288,8 +288,8 @@ public nonisolated struct WireFrame: Sendable {
     case goodbye(WireGoodbye)
     case joinRequest(WireJoinRequest)
     case joinResponse(WireJoinResponse)
-    case rosterRequest(WireRosterRequest)
     case streamEnd(WireStreamEnd)
+    case wholeVector(WireWholeVector)
 
   }
 
@@ -319,9 +319,11 @@ public nonisolated struct WireVectorOrDelta: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// SHA-256 (first 16 bytes) of the base both sides remember; empty: `vector` is the whole.
+  /// SHA-256 (first 16 bytes) of the base both sides remember: its entries ascending by origin, 32 bytes each, 24 of the
+  /// origin and 8 of the sequence number, big-endian. Empty: `vector` is the whole.
   public var baseDigest: Data = Data()
 
+  /// Against a base: the entries that differ from it; a sequence of 0 says that the base's entry is gone.
   public var vector: WireVector {
     get {_vector ?? WireVector()}
     set {_vector = newValue}
@@ -373,7 +375,7 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
   /// Clears the value of `applied`. Subsequent reads from it will return its default value.
   public mutating func clearApplied() {_uniqueStorage()._applied = nil}
 
-  /// The part of it below which nothing is awaited, where it differs from `applied`: entries that stand lower.
+  /// Below what nothing is awaited, for the entries of `applied` where that stands lower; it may be 0.
   public var safeBelow: WireVector {
     get {_storage._safeBelow ?? WireVector()}
     set {_uniqueStorage()._safeBelow = newValue}
@@ -403,7 +405,8 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
   /// Clears the value of `mode`. Subsequent reads from it will return its default value.
   public mutating func clearMode() {_uniqueStorage()._mode = nil}
 
-  /// What the answering side still has for the other, told in the answer.
+  /// What the answering side will send, told in the answer; unset where it does not send, or `base_unknown`. With no
+  /// change set in it the answer is the end of the stream too.
   public var backlog: WireBacklog {
     get {_storage._backlog ?? WireBacklog()}
     set {_uniqueStorage()._backlog = newValue}
@@ -413,6 +416,7 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
   /// Clears the value of `backlog`. Subsequent reads from it will return its default value.
   public mutating func clearBacklog() {_uniqueStorage()._backlog = nil}
 
+  /// What is held here: its origin is not sent again until an acknowledgement or another session passes it.
   public var held: [WireHeld] {
     get {_storage._held}
     set {_uniqueStorage()._held = newValue}
@@ -430,11 +434,45 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
     set {_uniqueStorage()._windowBytes = newValue}
   }
 
+  /// Digest (as in `base_digest`) of the vector of the receiver's that this side remembers; empty: none.
+  public var remembers: Data {
+    get {_storage._remembers}
+    set {_uniqueStorage()._remembers = newValue}
+  }
+
+  /// The answering side does not know the base of the dialling side's delta, which answers with a WholeVector.
+  public var baseUnknown: Bool {
+    get {_storage._baseUnknown}
+    set {_uniqueStorage()._baseUnknown = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The dialling side's whole vector, after an answer with `base_unknown`.
+public nonisolated struct WireWholeVector: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var applied: WireVector {
+    get {_applied ?? WireVector()}
+    set {_applied = newValue}
+  }
+  /// Returns true if `applied` has been explicitly set.
+  public var hasApplied: Bool {self._applied != nil}
+  /// Clears the value of `applied`. Subsequent reads from it will return its default value.
+  public mutating func clearApplied() {self._applied = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _applied: WireVector? = nil
 }
 
 public nonisolated struct WireMode: Sendable {
@@ -483,15 +521,11 @@ public nonisolated struct WireRosterRecords: Sendable {
   /// DER, at most 16 KiB each.
   public var records: [Data] = []
 
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
+  /// The sender's roster digest.
+  public var digest: Data = Data()
 
-  public init() {}
-}
-
-public nonisolated struct WireRosterRequest: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
+  /// More of the same roster follow.
+  public var more: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -533,13 +567,13 @@ public nonisolated struct WireValuesFrame: Sendable {
   public init() {}
 }
 
-/// Everything the sender had when it began, or the last announcement asked for, has been sent.
+/// Everything the sender had for the receiver when it began has been sent; once in a session and direction.
 public nonisolated struct WireStreamEnd: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// The sender's vector then.
+  /// Entries of the sender's vector that the receiver has not been told.
   public var applied: WireVector {
     get {_applied ?? WireVector()}
     set {_applied = newValue}
@@ -561,7 +595,7 @@ public nonisolated struct WireAcknowledgement: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Entries that changed since the last acknowledgement or greeting of this session.
+  /// Entries of the sender's vector that the receiver has not been told.
   public var applied: WireVector {
     get {_applied ?? WireVector()}
     set {_applied = newValue}
@@ -581,9 +615,11 @@ public nonisolated struct WireAcknowledgement: Sendable {
   /// Clears the value of `safeBelow`. Subsequent reads from it will return its default value.
   public mutating func clearSafeBelow() {self._safeBelow = nil}
 
-  /// Bytes of change set and values frames received since the session began: opens the window.
+  /// Bytes of change set and values frames dealt with since the session began, so that their memory is free again:
+  /// committed, held, or dropped as known. Opens the window.
   public var receivedBytes: UInt64 = 0
 
+  /// What is held since the last acknowledgement.
   public var held: [WireHeld] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -615,12 +651,13 @@ public nonisolated struct WireHeld: Sendable {
   public init() {}
 }
 
-/// Live: this side has more than it had.
+/// Live: this side has more than it had, which it does not send.
 public nonisolated struct WireAnnouncement: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Entries of the sender's vector that the receiver has not been told.
   public var applied: WireVector {
     get {_applied ?? WireVector()}
     set {_applied = newValue}
@@ -786,7 +823,7 @@ nonisolated extension WireErrorCode: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{3}roster_request\0\u{3}stream_end\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{c}\u{e}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -963,19 +1000,6 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .joinResponse(v)
         }
       }()
-      case 14: try {
-        var v: WireRosterRequest?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .rosterRequest(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .rosterRequest(v)
-        }
-      }()
       case 15: try {
         var v: WireStreamEnd?
         var hadOneofValue = false
@@ -987,6 +1011,19 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.message = .streamEnd(v)
+        }
+      }()
+      case 16: try {
+        var v: WireWholeVector?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .wholeVector(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .wholeVector(v)
         }
       }()
       default: break
@@ -1052,13 +1089,13 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .joinResponse(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     }()
-    case .rosterRequest?: try {
-      guard case .rosterRequest(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
-    }()
     case .streamEnd?: try {
       guard case .streamEnd(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    }()
+    case .wholeVector?: try {
+      guard case .wholeVector(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
     }()
     case nil: break
     }
@@ -1148,7 +1185,7 @@ nonisolated extension WireVectorOrDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Greeting"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0")
 
   fileprivate class _StorageClass {
     var _protocol: UInt32 = 0
@@ -1164,6 +1201,8 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _held: [WireHeld] = []
     var _software: String = String()
     var _windowBytes: UInt64 = 0
+    var _remembers: Data = Data()
+    var _baseUnknown: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1187,6 +1226,8 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _held = source._held
       _software = source._software
       _windowBytes = source._windowBytes
+      _remembers = source._remembers
+      _baseUnknown = source._baseUnknown
     }
   }
 
@@ -1218,6 +1259,8 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._held) }()
         case 12: try { try decoder.decodeSingularStringField(value: &_storage._software) }()
         case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._windowBytes) }()
+        case 14: try { try decoder.decodeSingularBytesField(value: &_storage._remembers) }()
+        case 15: try { try decoder.decodeSingularBoolField(value: &_storage._baseUnknown) }()
         default: break
         }
       }
@@ -1269,6 +1312,12 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._windowBytes != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._windowBytes, fieldNumber: 13)
       }
+      if !_storage._remembers.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._remembers, fieldNumber: 14)
+      }
+      if _storage._baseUnknown != false {
+        try visitor.visitSingularBoolField(value: _storage._baseUnknown, fieldNumber: 15)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1291,10 +1340,46 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._held != rhs_storage._held {return false}
         if _storage._software != rhs_storage._software {return false}
         if _storage._windowBytes != rhs_storage._windowBytes {return false}
+        if _storage._remembers != rhs_storage._remembers {return false}
+        if _storage._baseUnknown != rhs_storage._baseUnknown {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWholeVector: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".WholeVector"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._applied) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._applied {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireWholeVector, rhs: WireWholeVector) -> Bool {
+    if lhs._applied != rhs._applied {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1387,7 +1472,7 @@ nonisolated extension WireBacklog: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireRosterRecords: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".RosterRecords"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}records\0\u{1}digest\0\u{1}more\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1396,6 +1481,8 @@ nonisolated extension WireRosterRecords: SwiftProtobuf.Message, SwiftProtobuf._M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedBytesField(value: &self.records) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       default: break
       }
     }
@@ -1405,30 +1492,19 @@ nonisolated extension WireRosterRecords: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.records.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.records, fieldNumber: 1)
     }
+    if !self.digest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 2)
+    }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: WireRosterRecords, rhs: WireRosterRecords) -> Bool {
     if lhs.records != rhs.records {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension WireRosterRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".RosterRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: WireRosterRequest, rhs: WireRosterRequest) -> Bool {
+    if lhs.digest != rhs.digest {return false}
+    if lhs.more != rhs.more {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,95 @@
+// The roster's part of a session: which side still has to tell the other.
+//
+// Invariant: records that came before a change set are merged before it is applied, as its author may stand in them.
+internal import ReplicationWire
+
+/// Sends this side's roster where the digests differ, and queues what the peer sends.
+struct RosterExchange: Sendable {
+    enum Sending: Sendable { case nothing, wanted, reading }
+
+    private(set) var sending = Sending.nothing
+    /// The peer's digest differed when it greeted, so its records will come.
+    private(set) var awaitsPeer = false
+    private var waiting: [RosterRecords] = []
+    private var merging: RosterRecords?
+    private var receivedRecords = 0
+    /// This side's roster went out in this session, as it was with this digest.
+    private var toldDigest: [UInt8]?
+    private(set) var peerDigest: [UInt8] = []
+
+    /// Both sides have nothing more to tell or merge.
+    var isSettled: Bool { sending == .nothing && !awaitsPeer && isMerged }
+    /// Everything that came is merged.
+    var isMerged: Bool { merging == nil && waiting.isEmpty }
+
+    /// The peer greeted.
+    mutating func greeted(peer: [UInt8], ours: [UInt8]) {
+        peerDigest = peer
+        guard peer != ours else { return }
+        awaitsPeer = true
+        sending = .wanted
+    }
+
+    /// This side's roster changed by other means than this session.
+    mutating func changed(to ours: [UInt8]) {
+        guard ours != peerDigest, ours != toldDigest, sending == .nothing else { return }
+        sending = .wanted
+    }
+
+    mutating func startReading() -> Bool {
+        guard sending == .wanted else { return false }
+        sending = .reading
+        return true
+    }
+
+    /// The frames for this side's roster; nil where they were not asked for.
+    mutating func frames(_ records: [[UInt8]], digest: [UInt8]) -> [ExchangeFrame]? {
+        guard sending == .reading else { return nil }
+        sending = .nothing
+        toldDigest = digest
+        let step = FrameLimits.rosterRecordsInFrame
+        var frames: [ExchangeFrame] = []
+        var start = 0
+        repeat {
+            let end = min(start + step, records.count)
+            let part = RosterRecords(records: Array(records[start..<end]), digest: digest, more: end < records.count)
+            frames.append(.rosterRecords(part))
+            start = end
+        } while start < records.count
+        return frames
+    }
+
+    mutating func received(_ records: RosterRecords) throws(Violation) {
+        receivedRecords += records.records.count
+        // A frame without records counts too, so that a flood of them ends as well.
+        if records.records.isEmpty { receivedRecords += 1 }
+        guard receivedRecords <= FrameLimits.rosterRecordsInSession else {
+            throw Violation(.tooLarge, "more than \(FrameLimits.rosterRecordsInSession) roster records")
+        }
+        waiting.append(records)
+    }
+
+    mutating func nextToMerge() -> [[UInt8]]? {
+        guard merging == nil, !waiting.isEmpty else { return nil }
+        let next = waiting.removeFirst()
+        merging = next
+        return next.records
+    }
+
+    /// The store has merged; `ours` is the digest now. False: nothing was asked.
+    mutating func merged(ours: [UInt8]) -> Bool {
+        guard let done = merging else { return false }
+        merging = nil
+        guard !done.more else { return true }
+        awaitsPeer = false
+        peerDigest = done.digest
+        if toldDigest != nil {
+            // The peer has our records and merges them into its own: it ends with what we end with.
+            toldDigest = ours
+            peerDigest = ours
+        } else if ours != done.digest, sending == .nothing {
+            sending = .wanted
+        }
+        return true
+    }
+}

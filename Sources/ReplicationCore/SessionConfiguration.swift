@@ -1,0 +1,98 @@
+// What a session is told before it begins.
+public import ReplicationModel
+public import ReplicationWire
+
+/// Which side of the connection a session is.
+public enum SessionRole: Hashable, Sendable {
+    /// Greets first, and says what it wants.
+    case dialling(SyncMode)
+    case answering
+}
+
+/// What the replica holds, as far as a peer is concerned.
+public struct LocalState: Hashable, Sendable {
+    public var applied: VersionVector
+    public var safeBelow: SafeBelow
+    public var rosterDigest: [UInt8]
+    public var schemaDigest: [UInt8]
+    /// What is held here, so that it is not sent again.
+    public var held: [HeldChangeSet]
+    /// What is known of other nodes than the peer, with the time that was.
+    public var thirdNodes: [ThirdNode]
+
+    public init(
+        applied: VersionVector, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
+        held: [HeldChangeSet] = [], thirdNodes: [ThirdNode] = []
+    ) {
+        self.applied = applied
+        self.safeBelow = safeBelow
+        self.rosterDigest = rosterDigest
+        self.schemaDigest = schemaDigest
+        self.held = held
+        self.thirdNodes = thirdNodes
+    }
+}
+
+/// The vectors that this side and the peer told each other in earlier sessions. Where they are lost or differ, a greeting
+/// is longer or takes one round trip more; nothing else depends on them.
+public struct PeerMemory: Hashable, Sendable {
+    /// Ours, as the peer was told it last: `PeerObservation.told`.
+    public var told: RememberedVector?
+    /// The peer's, as it was heard last: `PeerObservation.applied`.
+    public var heard: RememberedVector?
+
+    public init(told: RememberedVector? = nil, heard: RememberedVector? = nil) {
+        self.told = told
+        self.heard = heard
+    }
+}
+
+/// How long a session waits, in milliseconds, and how much it takes at once.
+public struct SessionLimits: Hashable, Sendable {
+    /// For the peer's greeting: a phone on a bad link needs a few seconds, a port scanner gets no more than ten.
+    public var greetingMilliseconds: Int64 = 10_000
+    /// Without a frame from the peer, until a ping.
+    public var pingMilliseconds: Int64 = 15_000
+    /// Without a frame from the peer, until it counts as gone: three pings unanswered.
+    public var silenceMilliseconds: Int64 = 45_000
+    /// Between announcements, so that a busy writer costs the peer one small frame a second.
+    public var announcementMilliseconds: Int64 = 1_000
+    /// Between tellings of third nodes.
+    public var thirdNodesMilliseconds: Int64 = 60_000
+    /// Bodies and values handed to one apply; a change set beyond it goes alone.
+    public var batchBytes: UInt64 = 4 << 20
+    /// Asked of the store at once.
+    public var readBytes: UInt64 = 4 << 20
+    /// What this side lets the peer have in flight.
+    public var windowBytes: UInt64 = FrameLimits.defaultWindowBytes
+
+    public init() {}
+}
+
+/// Everything a session is told before it begins.
+public struct SessionConfiguration: Sendable {
+    public var role: SessionRole
+    public var workspace: WorkspaceID
+    public var node: NodeID
+    /// Whose key the connection proved.
+    public var peer: NodeID
+    /// For people: "syncnode 0.1.0".
+    public var software: String
+    public var local: LocalState
+    public var memory: PeerMemory
+    public var limits: SessionLimits
+
+    public init(
+        role: SessionRole, workspace: WorkspaceID, node: NodeID, peer: NodeID, software: String, local: LocalState,
+        memory: PeerMemory = PeerMemory(), limits: SessionLimits = SessionLimits()
+    ) {
+        self.role = role
+        self.workspace = workspace
+        self.node = node
+        self.peer = peer
+        self.software = software
+        self.local = local
+        self.memory = memory
+        self.limits = limits
+    }
+}

@@ -1,0 +1,109 @@
+// What goes into a session.
+public import ReplicationModel
+public import ReplicationWire
+
+/// Something that happened to a session, or an answer to one of its outputs.
+public enum SessionInput: Sendable {
+    /// The connection stands and both sides' keys are proven. Once, first.
+    case opened
+    case frame(ExchangeFrame)
+    /// The peer's bytes made no frame.
+    case undecodable(FrameError)
+    /// The replica changed, by whoever: another process, another session.
+    case localChanged(LocalState)
+    /// Answers `SessionOutput.readOutgoing`.
+    case outgoing(OutgoingBatch)
+    /// Answers `SessionOutput.countBacklog`.
+    case backlogCounted(Backlog)
+    /// Answers `SessionOutput.applyBatch`, once it is synced to disk.
+    case applied(ApplyReport)
+    /// Answers `SessionOutput.applyBatch`: nothing of the batch was kept, or only what stands before the failure.
+    case applyFailed(ApplyFailure)
+    /// Answers `SessionOutput.readRoster`.
+    case rosterRead([[UInt8]])
+    /// Answers `SessionOutput.mergeRoster` with the roster's digest now.
+    case rosterMerged(digest: [UInt8])
+    /// Answers `SessionOutput.mergeRoster`: a record that no authority signed.
+    case rosterRefused(String)
+    case timer(SessionTimer)
+    /// The connection is gone.
+    case transportClosed(String)
+    /// The user, or a shutdown, wants the session to end; what is being applied is waited for.
+    case stop
+    /// This side will not, or no longer, have that peer.
+    case refuse(ErrorNotice)
+}
+
+/// Change sets, changes and bytes that were really exchanged.
+public struct Tally: Hashable, Sendable {
+    public var changeSets: UInt64
+    /// Field writes.
+    public var changes: UInt64
+    /// Bodies and the values that travelled beside them.
+    public var bytes: UInt64
+
+    public init(changeSets: UInt64 = 0, changes: UInt64 = 0, bytes: UInt64 = 0) {
+        self.changeSets = changeSets
+        self.changes = changes
+        self.bytes = bytes
+    }
+    public static func += (left: inout Tally, right: Tally) {
+        left.changeSets += right.changeSets
+        left.changes += right.changes
+        left.bytes += right.bytes
+    }
+}
+
+/// A change set read from the store for sending.
+public struct OutgoingChangeSet: Hashable, Sendable {
+    public var dot: Dot
+    /// Field writes in it.
+    public var changes: UInt64
+    public var changeSet: SealedChangeSet
+
+    public init(dot: Dot, changes: UInt64, changeSet: SealedChangeSet) {
+        self.dot = dot
+        self.changes = changes
+        self.changeSet = changeSet
+    }
+}
+
+/// What the store had to send, in arrival order, which respects causality.
+public struct OutgoingBatch: Hashable, Sendable {
+    public var changeSets: [OutgoingChangeSet]
+    /// There was no more when it was read.
+    public var reachedEnd: Bool
+
+    public init(changeSets: [OutgoingChangeSet], reachedEnd: Bool) {
+        self.changeSets = changeSets
+        self.reachedEnd = reachedEnd
+    }
+}
+
+/// A batch that was committed and synced to disk.
+public struct ApplyReport: Hashable, Sendable {
+    /// The replica's whole vector now.
+    public var applied: VersionVector
+    public var safeBelow: SafeBelow
+    /// Change sets of this batch that could not be applied yet.
+    public var held: [HeldChangeSet]
+    /// What was new in it.
+    public var received: Tally
+    public var conflicts: UInt64
+
+    public init(applied: VersionVector, safeBelow: SafeBelow = .all, held: [HeldChangeSet] = [], received: Tally, conflicts: UInt64 = 0) {
+        self.applied = applied
+        self.safeBelow = safeBelow
+        self.held = held
+        self.received = received
+        self.conflicts = conflicts
+    }
+}
+
+/// Why a batch could not be applied.
+public enum ApplyFailure: Hashable, Sendable {
+    /// What the peer sent breaks a rule: a chain, a signature, Rule S, a fork.
+    case peer(ErrorNotice)
+    /// This side cannot: the disk is full, the file is locked.
+    case ours(ErrorNotice)
+}

@@ -1,0 +1,142 @@
+// What comes out of a session, in the order in which it is to be done.
+public import ReplicationModel
+public import ReplicationWire
+
+/// Something for the driver to do. Outputs of one input are done in order.
+public enum SessionOutput: Hashable, Sendable {
+    case send(ExchangeFrame)
+    /// Apply in one transaction, sync, answer with `applied` or `applyFailed`. One at a time.
+    case applyBatch([SealedChangeSet])
+    /// Read from the store, answer with `outgoing`. One at a time.
+    case readOutgoing(OutgoingRequest)
+    /// Answer with `backlogCounted`: what a `readOutgoing` of these would give in all.
+    case countBacklog(lackedBy: VersionVector, skipping: Set<Origin>)
+    /// Answer with `rosterRead`.
+    case readRoster
+    /// Check and keep, answer with `rosterMerged` or `rosterRefused`. One at a time.
+    case mergeRoster([[UInt8]])
+    /// Replaces an earlier deadline of the same timer.
+    case setTimer(SessionTimer, Uptime)
+    case cancelTimer(SessionTimer)
+    /// Keep it in the replica, for the next greeting and for lag. A later one replaces it; they may be coalesced.
+    case rememberPeer(PeerObservation)
+    /// What the peer says of others: second-hand. Times are by this side's clock as well as it is known.
+    case rememberThirdNodes([ThirdNode])
+    case event(SessionEvent)
+    /// The last output: send what was sent before, then close the connection; timers are void.
+    case close(SessionEnding, SessionSummary)
+}
+
+/// Which timer.
+public enum SessionTimer: Hashable, Sendable, CaseIterable {
+    /// The peer must have greeted.
+    case greeting
+    /// Ping, or give up.
+    case keepAlive
+    /// An announcement was put off.
+    case announcement
+}
+
+/// What to read from the store.
+public struct OutgoingRequest: Hashable, Sendable {
+    public var lackedBy: VersionVector
+    /// Origins of which nothing is sent in this session for now.
+    public var skipping: Set<Origin>
+    /// As much as fits, but at least one change set where there is any.
+    public var maxBytes: UInt64
+
+    public init(lackedBy: VersionVector, skipping: Set<Origin>, maxBytes: UInt64) {
+        self.lackedBy = lackedBy
+        self.skipping = skipping
+        self.maxBytes = maxBytes
+    }
+}
+
+/// What is known of the peer, at first hand.
+public struct PeerObservation: Hashable, Sendable {
+    public var peer: NodeID
+    public var at: WallClock
+    /// The peer's vector, as it told it.
+    public var applied: VersionVector
+    public var safeBelow: SafeBelow
+    /// Ours, as the peer was told it.
+    public var told: VersionVector
+    /// What the peer had for us when it greeted; nil where it did not say.
+    public var backlog: Backlog?
+    /// What the peer holds of ours.
+    public var held: [HeldChangeSet]
+    /// How far the peer's clock is ahead of ours; nil where it is not known.
+    public var clockOffsetMilliseconds: Int64?
+    public var roundTripMicroseconds: Int64?
+    public var software: String
+    public var schemaMatches: Bool
+
+    /// The part of the peer's vector that counts as acknowledged.
+    public var safe: VersionVector { safeBelow.safe(of: applied) }
+
+    public init(peer: NodeID, at: WallClock) {
+        self.peer = peer
+        self.at = at
+        applied = VersionVector()
+        safeBelow = .all
+        told = VersionVector()
+        held = []
+        software = ""
+        schemaMatches = true
+    }
+}
+
+/// For progress displays and logs.
+public enum SessionEvent: Hashable, Sendable {
+    /// Both have greeted. With what the peer will send, where it said.
+    case greeted(software: String, mode: SyncMode, backlog: Backlog?)
+    /// The peer's schema is another; what it writes that is unknown here will be parked or held.
+    case schemaDiffers
+    /// So much was received and committed, in all.
+    case received(Tally)
+    /// So much was sent and acknowledged, in all.
+    case sent(Tally)
+    /// Everything the peer had when it began is applied here.
+    case caughtUp
+    case heldHere([HeldChangeSet])
+    case heldByPeer([HeldChangeSet])
+    /// The peer sent what is known already. Harmless.
+    case duplicate(Dot)
+    /// The peer tells that it has more, which it does not send in this session.
+    case peerHasMore
+}
+
+/// How a session ended.
+public enum SessionEnding: Hashable, Sendable {
+    /// What was asked for is done and acknowledged.
+    case completed
+    /// `stop` was asked for.
+    case stopped
+    /// The peer said goodbye before what was asked for was done.
+    case peerLeft
+    /// The peer broke the protocol; nothing of what broke it was applied.
+    case violated(Violation)
+    /// The peer ended it.
+    case peerError(ErrorNotice)
+    /// This side ended it, with what it told the peer.
+    case refused(ErrorNotice)
+    /// This side could not go on, with what it told the peer.
+    case failed(ErrorNotice)
+    case timedOut(SessionTimer)
+    case disconnected(String)
+}
+
+/// What a session did.
+public struct SessionSummary: Hashable, Sendable {
+    /// Applied here and synced to disk.
+    public var received = Tally()
+    /// Acknowledged by the peer.
+    public var sent = Tally()
+    public var conflicts: UInt64 = 0
+    /// Received and held here.
+    public var held: UInt64 = 0
+    /// Received, and known already.
+    public var duplicates: UInt64 = 0
+
+    public init() {}
+}

@@ -1,0 +1,148 @@
+// What a session does next, after any input.
+//
+// Invariant: it depends on the session's state alone, so that no order of inputs can make it forget something.
+internal import ReplicationModel
+internal import ReplicationWire
+
+extension SyncSession {
+    mutating func advance() {
+        switch phase {
+        case .new, .awaitingGreeting, .counting, .awaitingWholeVector, .closed: break
+        case .exchanging: exchange()
+        case .stopping:
+            acknowledge()
+            if !inbound.isApplying { end(.stopped, saying: .goodbye) }
+        case .draining(let ending):
+            mergeAndApply()
+            if inbound.isDrained && roster.isMerged { finish(ending) }
+        }
+        if observationDue, phase != .closed { observe() }
+    }
+
+    private mutating func exchange() {
+        mergeAndApply()
+        acknowledge()
+        if roster.startReading() { outputs.append(.readRoster) }
+        stream()
+        tellEnd()
+        tellThirdNodes()
+        announce()
+        noticeCaughtUp()
+        finishIfDone()
+    }
+
+    /// Records of the roster first: the author of what follows may stand in them.
+    private mutating func mergeAndApply() {
+        if let records = roster.nextToMerge() { outputs.append(.mergeRoster(records)) }
+        guard roster.isMerged, let batch = inbound.nextBatch() else { return }
+        outputs.append(.applyBatch(batch))
+    }
+
+    /// What was dealt with since the last acknowledgement; after a batch that is being applied, not before.
+    private mutating func acknowledge() {
+        guard acknowledgementDue, !inbound.isApplying || inbound.doneBytes > inbound.toldBytes else { return }
+        acknowledgementDue = false
+        inbound.tell()
+        let held = Self.firstOfEachOrigin(heldToTell)
+        heldToTell = []
+        send(
+            .acknowledgement(
+                Acknowledgement(
+                    applied: peer.tell(local.applied), safeBelow: local.safeBelow, receivedBytes: inbound.doneBytes,
+                    held: held)))
+        observationDue = true
+    }
+
+    /// Sends what the peer lacks, and reads more of it where there is room.
+    private mutating func stream() {
+        // In a session that does not stay, nothing follows the end of the stream: a hold that is lifted later waits for
+        // the next session.
+        guard outbound.isEnabled, roster.sending == .nothing, mode.live || !outbound.isEndTold else { return }
+        flush()
+        guard phase == .exchanging, outbound.wantsToRead else { return }
+        let all = mode.live ? local.applied : target
+        guard peer.lacksAny(of: all) else { return outbound.nothingMore() }
+        outbound.reading()
+        outputs.append(
+            .readOutgoing(
+                OutgoingRequest(
+                    lackedBy: peer.presumed, skipping: peer.skipping,
+                    maxBytes: min(outbound.roomBytes, configuration.limits.readBytes))))
+    }
+
+    private mutating func flush() {
+        while let next = outbound.next(for: peer) {
+            guard peer.presumed[next.dot.origin].rawValue == next.dot.sequence.rawValue - 1 else {
+                // The store's fault. The peer would call it a violation; it is told the truth instead.
+                let notice = ErrorNotice(code: .internal, message: "the store skipped what stands before \(next.dot)")
+                return end(.failed(notice), telling: notice)
+            }
+            peer.sent(next.dot)
+            for frame in next.frames { send(frame) }
+        }
+    }
+
+    private mutating func tellEnd() {
+        guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted, roster.sending == .nothing
+        else { return }
+        outbound.isEndTold = true
+        // A dialling side that had nothing to send says goodbye at once.
+        if isDialling && !mode.live && outbound.sentBytes == 0 { return }
+        send(.streamEnd(peer.tell(local.applied)))
+    }
+
+    /// Second-hand knowledge goes where the session lasts anyway: an idle pull does not pay for it.
+    private mutating func tellThirdNodes() {
+        guard phase == .exchanging, mode.live || outbound.sentBytes > 0, !local.thirdNodes.isEmpty,
+            local.thirdNodes != toldThirdNodes
+        else { return }
+        if let last = lastThirdNodesAt, now.uptime < last.advanced(byMilliseconds: configuration.limits.thirdNodesMilliseconds) {
+            return
+        }
+        lastThirdNodesAt = now.uptime
+        toldThirdNodes = local.thirdNodes
+        var entries = 0
+        let told = local.thirdNodes.prefix(FrameLimits.thirdNodes).prefix { third in
+            entries += third.applied.count
+            return entries <= FrameLimits.thirdNodeEntries
+        }
+        if !told.isEmpty { send(.thirdNodes(Array(told))) }
+    }
+
+    /// In a session that stays, the peer learns what this side has even where it is not sent to it.
+    private mutating func announce() {
+        guard phase == .exchanging, mode.live, !announcementIsTimed else { return }
+        guard !outbound.isEnabled || outbound.isExhausted, !inbound.isApplying, peer.lacksWord(of: local.applied) else {
+            return
+        }
+        let interval = configuration.limits.announcementMilliseconds
+        if let last = lastAnnouncementAt, now.uptime < last.advanced(byMilliseconds: interval) {
+            announcementIsTimed = true
+            outputs.append(.setTimer(.announcement, last.advanced(byMilliseconds: interval)))
+            return
+        }
+        lastAnnouncementAt = now.uptime
+        send(.announcement(peer.tell(local.applied)))
+    }
+
+    private mutating func noticeCaughtUp() {
+        guard !wasCaughtUp, inbound.isEnabled, inbound.isEnded, inbound.isIdle else { return }
+        wasCaughtUp = true
+        emit(.caughtUp)
+    }
+
+    /// The dialling side ends a session that does not stay.
+    private mutating func finishIfDone() {
+        guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, !acknowledgementDue else { return }
+        guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
+        guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
+        end(.completed, saying: .goodbye)
+    }
+
+    mutating func observe() {
+        observationDue = false
+        guard hasGreeted else { return }
+        let observation = peer.observation(of: configuration.peer, at: now, schemaDigest: local.schemaDigest)
+        outputs.append(.rememberPeer(observation))
+    }
+}

@@ -1,0 +1,184 @@
+// One exchange with one peer, as a value. Protocols/exchange.md is its specification.
+//
+// Invariant: nothing is acknowledged that the driver has not reported as committed, and nothing that the peer sends traps.
+internal import ReplicationModel
+internal import ReplicationWire
+
+/// The session between this node and a peer: inputs and the time go in, outputs come out, in the order in which they are
+/// to be done. It reads no clock and does no input or output, so that a simulator can drive two of them.
+public struct SyncSession: Sendable {
+    enum Phase: Hashable {
+        /// Before `opened`.
+        case new
+        case awaitingGreeting
+        /// The peer has greeted, and the store counts what it lacks.
+        case counting
+        /// The dialling side's base is not known here; its whole vector will come.
+        case awaitingWholeVector
+        case exchanging
+        /// No more is sent or received; what is being applied is waited for and acknowledged.
+        case stopping
+        /// The peer is gone; what came whole is still applied.
+        case draining(SessionEnding)
+        case closed
+    }
+
+    let configuration: SessionConfiguration
+    var phase = Phase.new
+    var local: LocalState
+    var peer = PeerKnowledge()
+    var inbound: InboundStream
+    var outbound: OutboundStream
+    var roster = RosterExchange()
+    var mode: SyncMode
+    var summary = SessionSummary()
+    /// Held change sets that the next acknowledgement tells.
+    var heldToTell: [HeldChangeSet] = []
+    /// What this side had when it greeted: a session that does not stay ends with it.
+    var target = VersionVector()
+    var hasGreeted = false
+    /// Digest of this side's vector that the dialling side remembers.
+    var callerRemembers: Identifier128?
+    var wasCaughtUp = false
+    var acknowledgementDue = false
+    var observationDue = false
+
+    var now: Moment
+    var openedAt: Moment
+    var lastFrameAt: Uptime
+    var lastPingAt: Uptime
+    var lastPingNumber: UInt64 = 0
+    var lastAnnouncementAt: Uptime?
+    var announcementIsTimed = false
+    var lastThirdNodesAt: Uptime?
+    var toldThirdNodes: [ThirdNode] = []
+    var outputs: [SessionOutput] = []
+
+    /// A session that has not begun: its first input is `opened`.
+    public init(_ configuration: SessionConfiguration, at now: Moment) {
+        self.configuration = configuration
+        self.now = now
+        openedAt = now
+        lastFrameAt = now.uptime
+        lastPingAt = now.uptime
+        local = configuration.local
+        switch configuration.role {
+        case .dialling(let mode):
+            self.mode = mode
+            inbound = InboundStream(isEnabled: mode.receive, limits: configuration.limits)
+            outbound = OutboundStream(isEnabled: mode.send)
+        case .answering:
+            mode = SyncMode(receive: false, send: false)
+            inbound = InboundStream(isEnabled: false, limits: configuration.limits)
+            outbound = OutboundStream(isEnabled: false)
+        }
+    }
+
+    /// Whether `close` came out: every later input is ignored.
+    public var isClosed: Bool { phase == .closed }
+
+    /// What was exchanged so far.
+    public var progress: SessionSummary {
+        var result = summary
+        result.sent = outbound.tally
+        result.duplicates = inbound.duplicates
+        return result
+    }
+
+    /// Bytes that were sent and that the peer has not dealt with.
+    public var inFlightBytes: UInt64 { outbound.inFlightBytes }
+
+    /// Takes one input and gives what is to be done, in order.
+    public mutating func handle(_ input: SessionInput, at now: Moment) -> [SessionOutput] {
+        guard phase != .closed else { return [] }
+        self.now = now
+        do {
+            try take(input)
+            if phase != .closed { advance() }
+        } catch {
+            violated(error)
+        }
+        defer { outputs = [] }
+        return outputs
+    }
+
+    private mutating func take(_ input: SessionInput) throws(Violation) {
+        switch input {
+        case .opened: opened()
+        case .frame(let frame): try received(frame)
+        case .undecodable(let error):
+            guard isListening else { return }
+            throw Violation(error.isTooLarge ? .tooLarge : .malformed, error.description)
+        case .localChanged(let state): localChanged(state)
+        case .outgoing(let batch): _ = outbound.queue(batch)
+        case .backlogCounted(let backlog):
+            if phase == .counting { answer(backlog: backlog) }
+        case .applied(let report): applied(report)
+        case .applyFailed(let failure): try applyFailed(failure)
+        case .rosterRead(let records):
+            for frame in roster.frames(records, digest: local.rosterDigest) ?? [] where canSend { send(frame) }
+        case .rosterMerged(let digest):
+            local.rosterDigest = digest
+            _ = roster.merged(ours: digest)
+        case .rosterRefused(let reason): throw Violation(.roster, reason)
+        case .timer(let timer): fired(timer)
+        case .transportClosed(let reason): transportClosed(reason)
+        case .stop: stop()
+        case .refuse(let notice): end(.refused(notice), telling: notice)
+        }
+    }
+
+    /// Frames may be sent.
+    var canSend: Bool { phase == .exchanging || phase == .stopping }
+    /// Frames of the peer are looked at.
+    var isListening: Bool {
+        switch phase {
+        case .awaitingGreeting, .counting, .awaitingWholeVector, .exchanging: true
+        case .new, .stopping, .draining, .closed: false
+        }
+    }
+    var isDialling: Bool { configuration.role != .answering }
+
+    mutating func send(_ frame: ExchangeFrame) { outputs.append(.send(frame)) }
+    mutating func emit(_ event: SessionEvent) { outputs.append(.event(event)) }
+
+    private mutating func localChanged(_ state: LocalState) {
+        let grew = !local.applied.covers(state.applied)
+        let before = local
+        local = state
+        if !state.applied.covers(before.applied) {
+            // It is older than what this session has applied since, and so is what it says of values awaited.
+            local.applied = before.applied.union(state.applied)
+            local.safeBelow = before.safeBelow
+            local.held = before.held
+        }
+        if grew { outbound.more() }
+        if hasGreeted { roster.changed(to: state.rosterDigest) }
+    }
+
+    private mutating func applied(_ report: ApplyReport) {
+        guard inbound.committed() else { return }
+        if !local.applied.covers(report.applied) {
+            local.applied.formUnion(report.applied)
+            outbound.more()
+        }
+        local.safeBelow = report.safeBelow
+        summary.received += report.received
+        summary.conflicts += report.conflicts
+        summary.held += UInt64(report.held.count)
+        heldToTell += report.held
+        acknowledgementDue = true
+        emit(.received(summary.received))
+        if !report.held.isEmpty { emit(.heldHere(report.held)) }
+    }
+
+    private mutating func applyFailed(_ failure: ApplyFailure) throws(Violation) {
+        guard inbound.isApplying else { return }
+        inbound.failed()
+        inbound.discardWaiting()
+        switch failure {
+        case .peer(let notice): throw Violation(.changeSet, notice: notice)
+        case .ours(let notice): end(.failed(notice), telling: notice)
+        }
+    }
+}

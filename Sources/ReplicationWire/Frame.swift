@@ -1,0 +1,255 @@
+// The frames of the exchange as values of the model. Protocols/exchange.md is their specification.
+//
+// Invariant: a frame that was decoded keeps every bound of `FrameLimits`, so what reads it needs no check of form.
+public import ReplicationModel
+
+/// One frame of the exchange, or of joining.
+public enum ExchangeFrame: Hashable, Sendable {
+    case greeting(Greeting)
+    case wholeVector(VersionVector)
+    case rosterRecords(RosterRecords)
+    case changeSet(ChangeSetStart)
+    case values(ValuesPiece)
+    /// With the entries of the sender's vector that the receiver has not been told.
+    case streamEnd(VersionVector)
+    case acknowledgement(Acknowledgement)
+    /// With the entries of the sender's vector that the receiver has not been told.
+    case announcement(VersionVector)
+    case thirdNodes([ThirdNode])
+    case ping(number: UInt64, clock: WallClock)
+    case pong(number: UInt64, pingClock: WallClock, clock: WallClock)
+    case error(ErrorNotice)
+    case goodbye
+    case joinRequest(JoinRequest)
+    case joinResponse(JoinResponse)
+
+    /// The name by which errors and logs speak of it.
+    public var name: String {
+        switch self {
+        case .greeting: "greeting"
+        case .wholeVector: "whole vector"
+        case .rosterRecords: "roster records"
+        case .changeSet: "change set"
+        case .values: "values"
+        case .streamEnd: "stream end"
+        case .acknowledgement: "acknowledgement"
+        case .announcement: "announcement"
+        case .thirdNodes: "third nodes"
+        case .ping: "ping"
+        case .pong: "pong"
+        case .error: "error"
+        case .goodbye: "goodbye"
+        case .joinRequest: "join request"
+        case .joinResponse: "join response"
+        }
+    }
+}
+
+extension ExchangeFrame {
+    /// What it counts for in flow control. Told from what it carries, so both sides count alike however it is encoded:
+    /// the body and 256 bytes for what stands around it, 4 for each absent value; each piece of a value and 16 bytes.
+    public var flowBytes: UInt64 {
+        switch self {
+        case .changeSet(let start): UInt64(start.body.count + 4 * start.absent.count + 256)
+        case .values(let piece): piece.values.reduce(0) { $0 + UInt64($1.count) + 16 }
+        default: 0
+        }
+    }
+}
+
+/// What the dialling side asks for.
+public struct SyncMode: Hashable, Sendable {
+    /// The dialling side receives.
+    public var receive: Bool
+    /// The dialling side sends.
+    public var send: Bool
+    /// It stays, and both tell what is committed later.
+    public var live: Bool
+
+    public init(receive: Bool, send: Bool, live: Bool = false) {
+        self.receive = receive
+        self.send = send
+        self.live = live
+    }
+    public static let pull = SyncMode(receive: true, send: false)
+    public static let push = SyncMode(receive: false, send: true)
+    public static let sync = SyncMode(receive: true, send: true)
+    public static let live = SyncMode(receive: true, send: true, live: true)
+}
+
+/// The first frame of either side.
+public struct Greeting: Hashable, Sendable {
+    public var protocolVersion: UInt32
+    public var workspace: WorkspaceID
+    public var node: NodeID
+    public var clock: WallClock
+    public var applied: VectorDelta
+    public var safeBelow: SafeBelow
+    public var rosterDigest: [UInt8]
+    public var schemaDigest: [UInt8]
+    /// From the dialling side alone.
+    public var mode: SyncMode?
+    /// From the answering side alone: what it will send.
+    public var backlog: Backlog?
+    public var held: [HeldChangeSet]
+    public var software: String
+    /// Zero: the default.
+    public var windowBytes: UInt64
+    /// Digest of the receiver's vector that the sender remembers.
+    public var remembers: Identifier128?
+    /// From the answering side alone: the dialling side's base is not known here.
+    public var baseUnknown: Bool
+
+    public init(
+        protocolVersion: UInt32 = FrameLimits.protocolVersion, workspace: WorkspaceID, node: NodeID, clock: WallClock,
+        applied: VectorDelta, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
+        mode: SyncMode? = nil, backlog: Backlog? = nil, held: [HeldChangeSet] = [], software: String = "",
+        windowBytes: UInt64 = 0, remembers: Identifier128? = nil, baseUnknown: Bool = false
+    ) {
+        self.protocolVersion = protocolVersion
+        self.workspace = workspace
+        self.node = node
+        self.clock = clock
+        self.applied = applied
+        self.safeBelow = safeBelow
+        self.rosterDigest = rosterDigest
+        self.schemaDigest = schemaDigest
+        self.mode = mode
+        self.backlog = backlog
+        self.held = held
+        self.software = software
+        self.windowBytes = windowBytes
+        self.remembers = remembers
+        self.baseUnknown = baseUnknown
+    }
+}
+
+/// Records of the sender's roster.
+public struct RosterRecords: Hashable, Sendable {
+    /// DER.
+    public var records: [[UInt8]]
+    /// The sender's roster digest.
+    public var digest: [UInt8]
+    /// More of the same roster follow.
+    public var more: Bool
+
+    public init(records: [[UInt8]], digest: [UInt8], more: Bool = false) {
+        self.records = records
+        self.digest = digest
+        self.more = more
+    }
+}
+
+/// The beginning of a change set; its values follow in values frames.
+public struct ChangeSetStart: Hashable, Sendable {
+    /// What the body says of itself: always there in a frame that was decoded, and not needed to encode one.
+    public var header: ChangeSetHeader?
+    public var body: [UInt8]
+    public var signature: [UInt8]
+    /// How many values stand beside the body.
+    public var valueCount: Int
+    /// Which of them are absent, ascending.
+    public var absent: [Int]
+
+    public init(header: ChangeSetHeader?, body: [UInt8], signature: [UInt8], valueCount: Int, absent: [Int]) {
+        self.header = header
+        self.body = body
+        self.signature = signature
+        self.valueCount = valueCount
+        self.absent = absent
+    }
+}
+
+/// Values of the change set last begun, or pieces of one.
+public struct ValuesPiece: Hashable, Sendable {
+    public var values: [[UInt8]]
+    /// The last of `values` goes on in the next values frame.
+    public var continues: Bool
+
+    public init(values: [[UInt8]], continues: Bool) {
+        self.values = values
+        self.continues = continues
+    }
+}
+
+/// What is durable at the sender's.
+public struct Acknowledgement: Hashable, Sendable {
+    /// Entries of the sender's vector that the receiver has not been told.
+    public var applied: VersionVector
+    public var safeBelow: SafeBelow
+    /// Bytes of change set and values frames dealt with since the session began.
+    public var receivedBytes: UInt64
+    public var held: [HeldChangeSet]
+
+    public init(applied: VersionVector, safeBelow: SafeBelow, receivedBytes: UInt64, held: [HeldChangeSet]) {
+        self.applied = applied
+        self.safeBelow = safeBelow
+        self.receivedBytes = receivedBytes
+        self.held = held
+    }
+}
+
+/// What the sender knows of a node that is not part of this session.
+public struct ThirdNode: Hashable, Sendable {
+    public var node: NodeID
+    public var applied: VersionVector
+    /// When that was true, by the clock of the side that heard it.
+    public var asOf: WallClock
+
+    public init(node: NodeID, applied: VersionVector, asOf: WallClock) {
+        self.node = node
+        self.applied = applied
+        self.asOf = asOf
+    }
+}
+
+/// Why a side ends the session.
+public struct ErrorNotice: Hashable, Sendable {
+    /// The wire's codes. One that this version does not know reads as `other`.
+    public enum Code: String, Hashable, Sendable, CaseIterable {
+        case `protocol`, workspace, refused, malformed, tooLarge = "too_large", busy, `internal`, timeout, fork, other
+    }
+    public var code: Code
+    /// For people.
+    public var message: String
+    /// When to try again; nil: not by itself.
+    public var retryAfterMilliseconds: UInt64?
+
+    public init(code: Code, message: String, retryAfterMilliseconds: UInt64? = nil) {
+        self.code = code
+        self.message = message
+        self.retryAfterMilliseconds = retryAfterMilliseconds
+    }
+}
+
+/// Asks for membership. Protocols/joining is Trust's; the exchange only carries the bytes.
+public struct JoinRequest: Hashable, Sendable {
+    public var certificateRequest: [UInt8]
+    public var invitation: [UInt8]
+    public var proof: [UInt8]
+
+    public init(certificateRequest: [UInt8], invitation: [UInt8], proof: [UInt8]) {
+        self.certificateRequest = certificateRequest
+        self.invitation = invitation
+        self.proof = proof
+    }
+}
+
+/// Grants membership.
+public struct JoinResponse: Hashable, Sendable {
+    public var workspace: WorkspaceID
+    public var workspaceName: String
+    public var certificate: [UInt8]
+    public var authority: [UInt8]
+    public var rosterRecords: [[UInt8]]
+
+    public init(
+        workspace: WorkspaceID, workspaceName: String, certificate: [UInt8], authority: [UInt8], rosterRecords: [[UInt8]]
+    ) {
+        self.workspace = workspace
+        self.workspaceName = workspaceName
+        self.certificate = certificate
+        self.authority = authority
+        self.rosterRecords = rosterRecords
+    }
+}
