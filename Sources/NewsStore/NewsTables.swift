@@ -1,0 +1,72 @@
+// What articles and commitments are, declared to the replication engine.
+//
+// Invariant: no column carries a constraint that two valid replicas could break together. Columns are nullable, as a row
+// may arrive from a node with another schema, or a program may write part of one; readers take NULL as "not known".
+
+public import ReplicationModel
+
+/// The replicated tables of the news store, and the indexes that every replica keeps for itself.
+public enum NewsTables {
+    /// Every replicated table, in the order of `status`.
+    public static let all: [Table] = [
+        articles, commitments, commitmentParties, commitmentSources, commitmentEvents, articleSubjects,
+    ]
+
+    static let articles = Table(
+        "articles",
+        columns: ArticleField.allCases.map { field in
+            switch field {
+            case .headline, .body: Column(field.rawValue, "TEXT DEFAULT ''")
+            case .pubstatus: Column(field.rawValue, "TEXT DEFAULT 'usable'")
+            default: Column(field.rawValue)
+            }
+        },
+        // A version number and its time say together which delivery of an item the row holds.
+        groups: ["delivery": ["version", "versioncreated"]])
+
+    static let commitments = Table(
+        "commitments",
+        columns: [
+            Column("title", "TEXT DEFAULT ''"), Column("text"), Column("instrument"), Column("agreed_on"),
+            Column("due_on"), Column("due_precision"), Column("status", "TEXT DEFAULT 'proposed'"), Column("notes"),
+        ],
+        groups: ["due": ["due_on", "due_precision"]])
+
+    static let commitmentParties = Table(
+        "commitment_parties", columns: [Column("commitment_id"), Column("party"), Column("role")])
+
+    static let commitmentSources = Table(
+        "commitment_sources", columns: [Column("commitment_id"), Column("article_id"), Column("quote")])
+
+    static let commitmentEvents = Table(
+        "commitment_events",
+        columns: [Column("commitment_id"), Column("occurred_on"), Column("kind"), Column("note"), Column("article_id")])
+
+    static let articleSubjects = Table("article_subjects", columns: [Column("article_id"), Column("subject")])
+
+    /// Plain indexes, made on every replica and replicated to none.
+    public static let localIndexes: [String] = [
+        "CREATE INDEX IF NOT EXISTS articles_by_day ON articles(published_on)",
+        "CREATE INDEX IF NOT EXISTS commitment_parties_by_commitment ON commitment_parties(commitment_id)",
+        "CREATE INDEX IF NOT EXISTS commitment_sources_by_commitment ON commitment_sources(commitment_id)",
+        "CREATE INDEX IF NOT EXISTS commitment_sources_by_article ON commitment_sources(article_id)",
+        "CREATE INDEX IF NOT EXISTS commitment_events_by_commitment ON commitment_events(commitment_id)",
+        "CREATE INDEX IF NOT EXISTS article_subjects_by_article ON article_subjects(article_id)",
+    ]
+
+    /// The search index: made with the first search, brought up to date by every one.
+    ///
+    /// `search` is contentless, so it stores no text twice. It is keyed by a document number of its own and never by the
+    /// article's rowid, which VACUUM and replication are free to change.
+    static let searchSchema: [String] = [
+        """
+        CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
+            headline, summary, body, credits, content = '', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
+        """,
+        """
+        CREATE TABLE IF NOT EXISTS search_documents(
+            document INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content INTEGER NOT NULL)
+        """,
+        "CREATE TABLE IF NOT EXISTS search_state(name TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID",
+    ]
+}
