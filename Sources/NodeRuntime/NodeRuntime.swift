@@ -1,1 +1,1 @@
-// NodeRuntime
+// The runtime of a node.
