@@ -110,6 +110,8 @@ public enum SessionEvent: Hashable, Sendable {
 public enum SessionEnding: Hashable, Sendable {
     /// What was asked for is done and acknowledged.
     case completed
+    /// The peer ended its stream without so many change sets that it greeted with, and that are not held here.
+    case incomplete(missing: UInt64)
     /// `stop` was asked for.
     case stopped
     /// The peer said goodbye before what was asked for was done.

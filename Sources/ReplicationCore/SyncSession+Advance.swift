@@ -136,7 +136,16 @@ extension SyncSession {
         guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, !acknowledgementDue else { return }
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
         guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
-        end(.completed, saying: .goodbye)
+        let missing = mode.receive ? countMissing() : 0
+        end(missing == 0 ? .completed : .incomplete(missing: missing), saying: .goodbye)
+    }
+
+    /// What the peer greeted with, and neither came nor is held.
+    private func countMissing() -> UInt64 {
+        peerTarget.entries.reduce(0) { sum, entry in
+            let have = local.applied[entry.key]
+            return have < entry.value && !heldOrigins.contains(entry.key) ? sum + entry.value.rawValue - have.rawValue : sum
+        }
     }
 
     mutating func observe() {

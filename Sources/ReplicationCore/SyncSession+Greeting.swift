@@ -129,6 +129,8 @@ extension SyncSession {
     private mutating func begun() {
         phase = .exchanging
         hasGreeted = true
+        peerTarget = peer.confirmed
+        heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrameAt = now.uptime
         lastPingAt = now.uptime
