@@ -160,12 +160,10 @@ final class Endpoint {
         let bytes = FrameCodec.encode(frame)
         sentBytes += bytes.count + 4
         deliver { endpoint in
-            do {
+            do throws(FrameError) {
                 endpoint.give(.frame(try FrameCodec.decode(bytes)))
-            } catch let error as FrameError {
-                endpoint.give(.undecodable(error))
             } catch {
-                endpoint.network.complain("\(error)")
+                endpoint.give(.undecodable(error))
             }
         }
     }
