@@ -30,7 +30,8 @@ import Testing
 
     @Test func everyFrameComesBackAsItWas() {
         var greeting = Greeting(
-            workspace: workspace, node: node(1), clock: WallClock(milliseconds: -5), applied: VectorDelta(whole: vector))
+            workspace: workspace, node: node(1), clock: WallClock(milliseconds: -5), applied: VectorDelta(whole: vector)
+        )
         bothWays(.greeting(greeting))
         let base = RememberedVector(vector: vector, digest: Identifier128(high: 1, low: 2))
         greeting.applied = VectorDelta(vector, since: base)
@@ -51,7 +52,8 @@ import Testing
         bothWays(.streamEnd(vector))
         bothWays(
             .acknowledgement(
-                Acknowledgement(applied: vector, safeBelow: SafeBelow([origin(2): .zero]), receivedBytes: 8, held: [held])))
+                Acknowledgement(
+                    applied: vector, safeBelow: SafeBelow([origin(2): .zero]), receivedBytes: 8, held: [held])))
         bothWays(.announcement(VersionVector()))
         bothWays(.thirdNodes([ThirdNode(node: node(3), applied: vector, asOf: WallClock(milliseconds: 1))]))
         bothWays(.ping(number: .max, clock: WallClock(milliseconds: 1)))
@@ -63,7 +65,8 @@ import Testing
         bothWays(.joinRequest(JoinRequest(certificateRequest: [1], invitation: [2], proof: [3])))
         bothWays(
             .joinResponse(
-                JoinResponse(workspace: workspace, workspaceName: "w", certificate: [1], authority: [2], rosterRecords: [[3]])))
+                JoinResponse(
+                    workspace: workspace, workspaceName: "w", certificate: [1], authority: [2], rosterRecords: [[3]])))
         for cause in HeldCause.allCases {
             let one = HeldChangeSet(dot: held.dot, cause: cause, detail: "", releaseAt: nil)
             bothWays(.acknowledgement(Acknowledgement(applied: vector, safeBelow: .all, receivedBytes: 0, held: [one])))
@@ -97,24 +100,31 @@ import Testing
         refused(.values(ValuesPiece(values: [[1], []], continues: false)), tooLarge: false)
         refused(.ping(number: 1, clock: WallClock(milliseconds: (1 << 53) + 1)))
         refused(.ping(number: 1, clock: WallClock(milliseconds: .min)))
-        refused(.acknowledgement(Acknowledgement(applied: vector, safeBelow: .all, receivedBytes: (1 << 53) + 1, held: [])))
+        refused(
+            .acknowledgement(Acknowledgement(applied: vector, safeBelow: .all, receivedBytes: (1 << 53) + 1, held: [])))
         let holds = Array(repeating: held, count: FrameLimits.held + 1)
         refused(.acknowledgement(Acknowledgement(applied: vector, safeBelow: .all, receivedBytes: 0, held: holds)))
-        refused(.joinRequest(JoinRequest(certificateRequest: [], invitation: [UInt8](repeating: 0, count: 65), proof: [])))
+        refused(
+            .joinRequest(JoinRequest(certificateRequest: [], invitation: [UInt8](repeating: 0, count: 65), proof: [])))
         let third = ThirdNode(node: node(1), applied: VersionVector(), asOf: WallClock(milliseconds: 0))
         refused(.thirdNodes(Array(repeating: third, count: 257)))
         refused(
             .joinResponse(
-                JoinResponse(workspace: workspace, workspaceName: text, certificate: [], authority: [], rosterRecords: [])))
+                JoinResponse(
+                    workspace: workspace, workspaceName: text, certificate: [], authority: [], rosterRecords: [])))
         let body = [UInt8](repeating: 0, count: Limits.acceptedBodyBytes + 1)
         let signature = [UInt8](repeating: 0, count: 64)
         refused(.changeSet(ChangeSetStart(header: nil, body: body, signature: signature, valueCount: 0, absent: [])))
-        refused(.changeSet(ChangeSetStart(header: nil, body: [], signature: [1], valueCount: 0, absent: [])), tooLarge: false)
+        refused(
+            .changeSet(ChangeSetStart(header: nil, body: [], signature: [1], valueCount: 0, absent: [])),
+            tooLarge: false)
         // Our own long text is cut, not refused by the peer.
         #expect(throws: Never.self) {
             _ = try FrameCodec.decode(FrameCodec.encode(.error(ErrorNotice(code: .internal, message: text + "é"))))
         }
-        #expect(throws: FrameError.self) { try FrameCodec.decode([UInt8](repeating: 0, count: FrameLimits.frameBytes + 1)) }
+        #expect(throws: FrameError.self) {
+            try FrameCodec.decode([UInt8](repeating: 0, count: FrameLimits.frameBytes + 1))
+        }
         #expect(throws: FrameError.self) { try FrameCodec.decode([]) }
     }
 
@@ -132,7 +142,9 @@ import Testing
 
     @Test func theLargestFramesFitTheLimit() {
         var entries: [Origin: SequenceNumber] = [:]
-        for number in 0..<Limits.origins { entries[origin(UInt64(number), .max)] = SequenceNumber(FrameLimits.sequence) }
+        for number in 0..<Limits.origins {
+            entries[origin(UInt64(number), .max)] = SequenceNumber(FrameLimits.sequence)
+        }
         let vector = VersionVector(entries)
         let holds = (0..<FrameLimits.held).map { number in
             HeldChangeSet(
@@ -144,11 +156,13 @@ import Testing
         #expect(FrameCodec.encode(.acknowledgement(acknowledgement)).count <= FrameLimits.frameBytes)
         let values = Int(FrameLimits.besideBytes) / 257
         let start = ChangeSetStart(
-            header: nil, body: [UInt8](repeating: 0, count: Limits.acceptedBodyBytes), signature: [UInt8](repeating: 0, count: 64),
+            header: nil, body: [UInt8](repeating: 0, count: Limits.acceptedBodyBytes),
+            signature: [UInt8](repeating: 0, count: 64),
             valueCount: values, absent: Array(0..<values))
         #expect(FrameCodec.encode(.changeSet(start)).count <= FrameLimits.frameBytes)
         let record = [UInt8](repeating: 0, count: FrameLimits.rosterRecordBytes)
-        let roster = RosterRecords(records: Array(repeating: record, count: FrameLimits.rosterRecordsInFrame), digest: [])
+        let roster = RosterRecords(
+            records: Array(repeating: record, count: FrameLimits.rosterRecordsInFrame), digest: [])
         #expect(FrameCodec.encode(.rosterRecords(roster)).count <= FrameLimits.frameBytes)
     }
 }

@@ -12,7 +12,8 @@ import Testing
             let replica = FakeReplica(node(1))
             for _ in 0..<4 { replica.write(as: origin(1), large: [300]) }
             let modes: [SyncMode] = [.pull, .push, .sync, .live]
-            let role: SessionRole = Bool.random(using: &random) ? .answering : .dialling(modes.randomElement(using: &random) ?? .pull)
+            let role: SessionRole =
+                Bool.random(using: &random) ? .answering : .dialling(modes.randomElement(using: &random) ?? .pull)
             var limits = SessionLimits()
             limits.windowBytes = [100, 10_000, 8 << 20].randomElement(using: &random) ?? 100
             let configuration = SessionConfiguration(
@@ -25,7 +26,9 @@ import Testing
             var session = SyncSession(configuration, at: moment())
             var closings = 0
             var inputs: [SessionInput] = [.opened]
-            if run.isMultiple(of: 4) == false { inputs.append(.frame(.greeting(randomGreeting(&random, honest: true)))) }
+            if run.isMultiple(of: 4) == false {
+                inputs.append(.frame(.greeting(randomGreeting(&random, honest: true))))
+            }
             for _ in 0..<40 { inputs.append(randomInput(&random, replica)) }
             inputs.append(.transportClosed("end"))
             while !inputs.isEmpty {

@@ -21,7 +21,8 @@ import Testing
     }
 
     private func report(
-        ours: [UInt64: UInt64], known: [PeerVector], held: [HeldChangeSet] = [], connection: PeerConnection = .connected(live: true),
+        ours: [UInt64: UInt64], known: [PeerVector], held: [HeldChangeSet] = [],
+        connection: PeerConnection = .connected(live: true),
         safe: [UInt64: UInt64]? = nil, totals: LogTotals? = nil
     ) -> LagReport {
         Lag.report(
@@ -46,7 +47,8 @@ import Testing
 
     @Test func neverMetIsUnknownNotZero() {
         let result = report(ours: [1: 1], known: [], connection: .never)
-        #expect(result.state == .neverMet && result.behind == .unknown && result.ahead == .unknown && result.asOf == nil)
+        #expect(
+            result.state == .neverMet && result.behind == .unknown && result.ahead == .unknown && result.asOf == nil)
     }
 
     @Test func aHoleInTheLogIsUnknown() {
@@ -95,7 +97,8 @@ import Testing
         let unreached = report(ours: [1: 5], known: [], connection: .neverReached(cause: "no route"))
         #expect(unreached.state == .neverMet && unreached.cause == "no route")
         let held = HeldChangeSet(
-            dot: Dot(origin: origin(1), sequence: SequenceNumber(6)), cause: .unknownTable, detail: "table `x`", releaseAt: nil)
+            dot: Dot(origin: origin(1), sequence: SequenceNumber(6)), cause: .unknownTable, detail: "table `x`",
+            releaseAt: nil)
         let here = report(ours: [1: 5], known: [peer([1: 6])], held: [held])
         #expect(here.state == .held && here.cause.contains("unknown_table, table `x`"))
         #expect(report(ours: [1: 5], known: level, held: [held]).state == .live, "held, but not of this peer's")
@@ -110,8 +113,10 @@ import Testing
     }
 
     @Test(arguments: [
-        (Int64(0), "1970-01-01T00:00:00Z"), (1_790_000_000_999, "2026-09-21T14:13:20Z"), (-1000, "1969-12-31T23:59:59Z"),
-        (4_102_444_799_000, "2099-12-31T23:59:59Z"), (Int64.max, "9999-12-31T23:59:59Z"), (Int64.min, "0000-01-01T00:00:00Z"),
+        (Int64(0), "1970-01-01T00:00:00Z"), (1_790_000_000_999, "2026-09-21T14:13:20Z"),
+        (-1000, "1969-12-31T23:59:59Z"),
+        (4_102_444_799_000, "2099-12-31T23:59:59Z"), (Int64.max, "9999-12-31T23:59:59Z"),
+        (Int64.min, "0000-01-01T00:00:00Z"),
     ])
     func timesAreWritten(milliseconds: Int64, text: String) {
         let report = report(ours: [1: 1], known: [peer([:])], connection: .ended(WallClock(milliseconds: milliseconds)))

@@ -98,7 +98,8 @@ import Testing
             network.world.run(milliseconds: 30)
         }
         network.world.run(milliseconds: 3_000)
-        #expect(replicas.allSatisfy { $0.applied == replicas[0].applied && $0.applied.countBeyond(VersionVector()) == 60 })
+        #expect(
+            replicas.allSatisfy { $0.applied == replicas[0].applied && $0.applied.countBeyond(VersionVector()) == 60 })
         #expect(first.dialler.sent.filter { $0.name == "change set" }.count == 20, "only its own")
         #expect(second.answerer.sent.filter { $0.name == "change set" }.count == 40)
         #expect(network.allComplaints == [])
@@ -117,7 +118,8 @@ import Testing
             network.world.run(milliseconds: 15)
         }
         network.world.run(milliseconds: 5_000)
-        #expect(replicas.allSatisfy { $0.applied == replicas[0].applied && $0.applied.countBeyond(VersionVector()) == 90 })
+        #expect(
+            replicas.allSatisfy { $0.applied == replicas[0].applied && $0.applied.countBeyond(VersionVector()) == 90 })
         #expect(pairs.allSatisfy { $0.dialler.ending == nil && $0.answerer.ending == nil })
         for pair in pairs {
             #expect(pair.dialler.observation?.applied == replicas[0].applied, "and each knows it of each")

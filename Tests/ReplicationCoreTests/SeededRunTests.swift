@@ -13,7 +13,8 @@ import Testing
         let replicas = (1...3).map { FakeReplica(node(UInt64($0))) }
         func write() {
             let index = Int.random(in: 0..<3, using: &random)
-            let large = Int.random(in: 0...5, using: &random) == 0 ? [Int.random(in: 257...200_000, using: &random)] : []
+            let large =
+                Int.random(in: 0...5, using: &random) == 0 ? [Int.random(in: 257...200_000, using: &random)] : []
             replicas[index].write(as: origin(UInt64(index + 1)), large: large)
             network.changed(replicas[index])
         }
@@ -56,7 +57,9 @@ import Testing
             let last = network.exchange(replicas[first], replicas[second], .sync, milliseconds: 60_000)
             #expect(last.dialler.ending == .completed && last.answerer.ending == .completed)
         }
-        for (first, second) in [(0, 1), (1, 2)] { network.exchange(replicas[first], replicas[second], .sync, milliseconds: 60_000) }
+        for (first, second) in [(0, 1), (1, 2)] {
+            network.exchange(replicas[first], replicas[second], .sync, milliseconds: 60_000)
+        }
         #expect(replicas.allSatisfy { $0.applied == replicas[0].applied && $0.log.count == replicas[0].log.count })
         #expect(replicas.allSatisfy { $0.rosterDigest == replicas[0].rosterDigest })
         #expect(network.allComplaints == [])

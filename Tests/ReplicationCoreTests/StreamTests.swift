@@ -84,7 +84,11 @@ import Testing
             right.write(as: origin(2), large: number.isMultiple(of: 4) ? [600_000] : [])
         }
         let cut = network.exchange(left, right, .sync) { dialler, answerer in
-            if index.isMultiple(of: 2) { dialler.cutAfterFrames = index / 2 } else { answerer.cutAfterFrames = index / 2 }
+            if index.isMultiple(of: 2) {
+                dialler.cutAfterFrames = index / 2
+            } else {
+                answerer.cutAfterFrames = index / 2
+            }
         }
         #expect(cut.dialler.closings == 1 && cut.answerer.closings == 1)
         for endpoint in [cut.dialler, cut.answerer] {
@@ -194,7 +198,9 @@ import Testing
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
         right.write(as: origin(2))
         let notice = ErrorNotice(code: .busy, message: "the disk is full", retryAfterMilliseconds: 60_000)
-        let (dialler, answerer) = network.exchange(left, right, .pull) { dialler, _ in dialler.applyFailure = .ours(notice) }
+        let (dialler, answerer) = network.exchange(left, right, .pull) { dialler, _ in
+            dialler.applyFailure = .ours(notice)
+        }
         #expect(dialler.ending == .failed(notice))
         #expect(answerer.ending == .peerError(notice))
         #expect(answerer.summary?.sent == Tally(), "nothing was acknowledged")

@@ -21,7 +21,8 @@ import Testing
     }
 
     private func expect(
-        _ rule: Violation.Rule, _ code: ErrorNotice.Code, _ result: (Endpoint, Endpoint, FakeReplica), applied: UInt64 = 0,
+        _ rule: Violation.Rule, _ code: ErrorNotice.Code, _ result: (Endpoint, Endpoint, FakeReplica),
+        applied: UInt64 = 0,
         location: SourceLocation = #_sourceLocation
     ) {
         guard case .violated(let violation) = result.0.ending else {
@@ -45,7 +46,9 @@ import Testing
         }
     }
 
-    @Test func anotherProtocol() { expect(.protocolVersion, .protocol, pull(tamper: greeting { $0.protocolVersion = 2 })) }
+    @Test func anotherProtocol() {
+        expect(.protocolVersion, .protocol, pull(tamper: greeting { $0.protocolVersion = 2 }))
+    }
 
     @Test func anotherWorkspace() {
         let other = WorkspaceID(Identifier128(high: 1, low: 2))
@@ -74,8 +77,13 @@ import Testing
     }
 
     @Test func aDifferenceToAVectorNobodyKnows() {
-        let result = pull(tamper: greeting { $0.applied = VectorDelta(VersionVector(), since: RememberedVector(
-            vector: VersionVector([origin(9): SequenceNumber(1)]), digest: Identifier128(high: 4, low: 4))) })
+        let result = pull(
+            tamper: greeting {
+                $0.applied = VectorDelta(
+                    VersionVector(),
+                    since: RememberedVector(
+                        vector: VersionVector([origin(9): SequenceNumber(1)]), digest: Identifier128(high: 4, low: 4)))
+            })
         // That difference is longer than the whole and so is the whole: harmless.
         #expect(result.0.ending == .completed)
     }
@@ -119,77 +127,96 @@ import Testing
     }
 
     @Test func fewerBytesThanTheBodySays() {
-        expect(.values, .malformed, pull(large: [400, 500]) { frame in
-            guard case .values(var piece) = frame else { return [frame] }
-            piece.values[1].removeLast()
-            return [.values(piece)]
-        })
+        expect(
+            .values, .malformed,
+            pull(large: [400, 500]) { frame in
+                guard case .values(var piece) = frame else { return [frame] }
+                piece.values[1].removeLast()
+                return [.values(piece)]
+            })
     }
 
     @Test func moreValuesThanTheBodySays() {
-        expect(.values, .malformed, pull(large: [400, 500]) { frame in
-            guard case .values(var piece) = frame else { return [frame] }
-            piece.values.append([UInt8](repeating: 1, count: 300))
-            return [.values(piece)]
-        })
+        expect(
+            .values, .malformed,
+            pull(large: [400, 500]) { frame in
+                guard case .values(var piece) = frame else { return [frame] }
+                piece.values.append([UInt8](repeating: 1, count: 300))
+                return [.values(piece)]
+            })
     }
 
     @Test func aValueThatShouldStandInTheBody() {
-        expect(.values, .malformed, pull(large: [400, 500]) { frame in
-            guard case .values(var piece) = frame else { return [frame] }
-            piece.values = [[UInt8](repeating: 0, count: 200), [UInt8](repeating: 0, count: 700)]
-            return [.values(piece)]
-        })
+        expect(
+            .values, .malformed,
+            pull(large: [400, 500]) { frame in
+                guard case .values(var piece) = frame else { return [frame] }
+                piece.values = [[UInt8](repeating: 0, count: 200), [UInt8](repeating: 0, count: 700)]
+                return [.values(piece)]
+            })
     }
 
     @Test func anotherCountOfValues() {
-        expect(.values, .malformed, pull(large: [400, 500]) { frame in
-            guard case .changeSet(var start) = frame else { return [frame] }
-            start.valueCount = 100
-            return [.changeSet(start)]
-        })
-        expect(.values, .malformed, pull(large: []) { frame in
-            guard case .changeSet(var start) = frame else { return [frame] }
-            start.valueCount = 1
-            return [.changeSet(start)]
-        })
+        expect(
+            .values, .malformed,
+            pull(large: [400, 500]) { frame in
+                guard case .changeSet(var start) = frame else { return [frame] }
+                start.valueCount = 100
+                return [.changeSet(start)]
+            })
+        expect(
+            .values, .malformed,
+            pull(large: []) { frame in
+                guard case .changeSet(var start) = frame else { return [frame] }
+                start.valueCount = 1
+                return [.changeSet(start)]
+            })
     }
 
     @Test func aChangeSetInsideAnother() {
-        expect(.unexpectedFrame, .malformed, pull(large: [400]) { frame in
-            if case .values = frame { return [] }
-            return [frame]
-        })
+        expect(
+            .unexpectedFrame, .malformed,
+            pull(large: [400]) { frame in
+                if case .values = frame { return [] }
+                return [frame]
+            })
     }
 
     @Test func valuesWithoutAChangeSet() {
-        expect(.unexpectedFrame, .malformed, pull(large: [400]) { frame in
-            if case .changeSet = frame { return [] }
-            return [frame]
-        })
+        expect(
+            .unexpectedFrame, .malformed,
+            pull(large: [400]) { frame in
+                if case .changeSet = frame { return [] }
+                return [frame]
+            })
     }
 
     @Test func somethingBeforeTheGreeting() {
-        expect(.unexpectedFrame, .malformed, pull { frame in
-            guard case .greeting = frame else { return [frame] }
-            return [.ping(number: 1, clock: WallClock(milliseconds: 1)), frame]
-        })
+        expect(
+            .unexpectedFrame, .malformed,
+            pull { frame in
+                guard case .greeting = frame else { return [frame] }
+                return [.ping(number: 1, clock: WallClock(milliseconds: 1)), frame]
+            })
     }
 
     @Test(arguments: ["greeting", "join", "announcement", "whole vector", "stream end twice", "after the end"])
     func framesOutOfState(which: String) {
-        expect(.unexpectedFrame, .malformed, pull { frame in
-            switch (which, frame) {
-            case ("greeting", .greeting): return [frame, frame]
-            case ("join", .greeting):
-                return [frame, .joinRequest(JoinRequest(certificateRequest: [], invitation: [], proof: []))]
-            case ("announcement", .greeting): return [frame, .announcement(VersionVector())]
-            case ("whole vector", .greeting): return [frame, .wholeVector(VersionVector())]
-            case ("stream end twice", .changeSet): return [frame, .streamEnd(VersionVector()), .streamEnd(VersionVector())]
-            case ("after the end", .changeSet): return [frame, .streamEnd(VersionVector())]
-            default: return [frame]
-            }
-        }, applied: 1)
+        expect(
+            .unexpectedFrame, .malformed,
+            pull { frame in
+                switch (which, frame) {
+                case ("greeting", .greeting): return [frame, frame]
+                case ("join", .greeting):
+                    return [frame, .joinRequest(JoinRequest(certificateRequest: [], invitation: [], proof: []))]
+                case ("announcement", .greeting): return [frame, .announcement(VersionVector())]
+                case ("whole vector", .greeting): return [frame, .wholeVector(VersionVector())]
+                case ("stream end twice", .changeSet):
+                    return [frame, .streamEnd(VersionVector()), .streamEnd(VersionVector())]
+                case ("after the end", .changeSet): return [frame, .streamEnd(VersionVector())]
+                default: return [frame]
+                }
+            }, applied: 1)
     }
 
     @Test func aStreamThatEndsWithoutWhatWasGreetedIsNoSuccess() {
@@ -218,7 +245,9 @@ import Testing
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
         right.write(as: origin(2))
         let notice = ErrorNotice(code: .fork, message: "two change sets with one number")
-        let (dialler, answerer) = network.exchange(left, right, .pull) { dialler, _ in dialler.applyFailure = .peer(notice) }
+        let (dialler, answerer) = network.exchange(left, right, .pull) { dialler, _ in
+            dialler.applyFailure = .peer(notice)
+        }
         guard case .violated(let violation) = dialler.ending else { return missing("let through") }
         #expect(violation.rule == .changeSet)
         #expect(answerer.ending == .peerError(notice))
