@@ -80,6 +80,8 @@ import Testing
         let announcements = pair.answerer.sent.filter { $0.name == "announcement" }
         #expect((5...8).contains(announcements.count), "one a second")
         #expect(left.applied.isEmpty)
+        let timers = pair.answerer.outputs.filter { if case .setTimer(.announcement, _) = $0 { true } else { false } }
+        #expect(timers.count <= announcements.count)
         #expect(pair.dialler.observation?.applied == right.applied)
         #expect(pair.dialler.events.contains(.peerHasMore))
     }
