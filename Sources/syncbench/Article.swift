@@ -31,24 +31,24 @@ struct Article {
     init(number: Int) {
         bytes.reserveCapacity(2600)
         ranges.reserveCapacity(12)
-        var words = Words(seed: number)
-        add(Self.identifier(number))
-        add { words.append(8, to: &$0) }
-        add { words.append(330, to: &$0) }
-        add { words.append(20, to: &$0) }
-        add { words.append(2, to: &$0) }
-        add("AA")
-        add("Anadolu")
-        add("ISTANBUL")
-        add("en")
-        add("2025-04-\(10 + number % 20)")
-        add("https://wire.example.net/stories/2025/04/\(number)/\(words.next() % 1_000_000)")
-        add("usable")
+        var random = SplitMix(seed: number)
+        add(Self.identifier(number).utf8)
+        add(Self.text(60, &random))
+        add(Self.text(2000, &random))
+        add(Self.text(150, &random))
+        add(Self.text(16, &random))
+        add("AA".utf8)
+        add("Anadolu".utf8)
+        add("ISTANBUL".utf8)
+        add("en".utf8)
+        add("2025-04-\(10 + number % 20)".utf8)
+        add("https://wire.example.net/stories/2025/04/\(number)/\(random.next() % 1_000_000)".utf8)
+        add("usable".utf8)
     }
 
     /// Time-ordered, as a UUIDv7 is: ten a millisecond, and random bits behind.
     static func identifier(_ number: Int) -> String {
-        var random = Words(seed: number &* 7919)
+        var random = SplitMix(seed: number &* 7919)
         let time = UInt64(1_744_416_000_000 + number / 10)
         let order = UInt64(number % 10) << 8 | random.next() & 0xff
         return hexadecimal(time >> 16, 8) + "-" + hexadecimal(time & 0xffff, 4) + "-7" + hexadecimal(order, 3) + "-a"
@@ -60,23 +60,36 @@ struct Article {
         return String(repeating: "0", count: width - digits.count) + digits
     }
 
-    private mutating func add(_ text: String) { add { $0 += text.utf8 } }
-
-    private mutating func add(_ write: (inout [UInt8]) -> Void) {
+    private mutating func add(_ value: some Sequence<UInt8>) {
         let start = bytes.count
-        write(&bytes)
+        bytes += value
         ranges.append(start..<bytes.count)
+    }
+
+    /// Half a megabyte of words; texts are cut from it, which costs next to nothing between transactions.
+    private static let words: [UInt8] = {
+        let all = [
+            "agreement", "ministry", "border", "trade", "talks", "energy", "grain", "corridor", "court", "budget",
+            "port",
+            "minister", "said", "the", "of", "to", "and", "signed", "on", "delegation", "second", "review", "before",
+        ]
+        var random = SplitMix(seed: 1)
+        var words: [UInt8] = []
+        while words.count < 1 << 19 {
+            words += all[Int(random.next() % UInt64(all.count))].utf8
+            words.append(UInt8(ascii: " "))
+        }
+        return words
+    }()
+
+    private static func text(_ count: Int, _ random: inout SplitMix) -> ArraySlice<UInt8> {
+        let start = Int(random.next() % UInt64(words.count - count))
+        return words[start..<start + count]
     }
 }
 
-/// Words drawn by SplitMix64.
-private struct Words {
-    private static let all = [
-        "agreement", "ministry", "border", "trade", "talks", "energy", "grain", "corridor", "court", "budget", "port",
-        "minister", "said", "the", "of", "to", "and", "signed", "on", "delegation", "second", "review", "before",
-    ].map { Array($0.utf8) }
+private struct SplitMix {
     private var state: UInt64
-
     init(seed: Int) { state = UInt64(bitPattern: Int64(seed)) &* 0x9E37_79B9_7F4A_7C15 }
 
     mutating func next() -> UInt64 {
@@ -85,12 +98,5 @@ private struct Words {
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
-    }
-
-    mutating func append(_ count: Int, to bytes: inout [UInt8]) {
-        for index in 0..<count {
-            if index > 0 { bytes.append(UInt8(ascii: " ")) }
-            bytes += Self.all[Int(next() % UInt64(Self.all.count))]
-        }
     }
 }
