@@ -69,7 +69,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "syncbench",
-            dependencies: ["ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite"],
+            dependencies: [
+                "ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite", argumentParser,
+            ],
             swiftSettings: strict),
 
         tests("ReplicationModelTests", ["ReplicationModel"]),
