@@ -57,7 +57,7 @@ final class Stage {
 
     init(articles: Int, under parent: String?) throws {
         self.articles = articles
-        key = try SigningKey.generate()
+        key = SigningKey.generate()
         let parent = parent.map { URL(fileURLWithPath: $0) } ?? FileManager.default.temporaryDirectory
         directory = parent.appendingPathComponent("syncbench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)

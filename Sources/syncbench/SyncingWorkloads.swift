@@ -40,7 +40,7 @@ final class Exchange {
 
     func receiver() throws -> (path: String, replica: Replica) {
         let path = stage.path()
-        return (path, try stage.replica(path, key: try SigningKey.generate()))
+        return (path, try stage.replica(path, key: SigningKey.generate()))
     }
 
     func apply(_ batch: [OutgoingChangeSet], to receiver: Replica) throws {
@@ -98,7 +98,7 @@ final class ApplyUpdatesRounds: Rounds {
         self.stage = stage
         sender = try UpdatedStore(.ours, stage)
         let path = stage.path()
-        receiver = try stage.replica(path, key: try SigningKey.generate())
+        receiver = try stage.replica(path, key: SigningKey.generate())
         receiverDatabase = try PlainDatabase(path: path)
         plain = try Dictionary(
             uniqueKeysWithValues: Contender.allCases.filter { $0 != .ours }.map { ($0, try UpdatedStore($0, stage)) })
