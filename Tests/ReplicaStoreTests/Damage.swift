@@ -2,6 +2,7 @@
 
 import Foundation
 import ReplicationModel
+import ReplicationWire
 import Testing
 
 @testable import ReplicaStore
@@ -44,8 +45,11 @@ extension Replica {
         }
     }
 
-    /// The kinds of what verifying finds.
-    func findings(_ authors: any AuthorDirectory) throws -> [VerifyFinding] { try verify(authors: authors).findings }
+    /// Asserts that verifying finds nothing.
+    func expectSound(_ authors: any AuthorDirectory, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let findings = try verify(authors: authors).findings.map(\.description)
+        #expect(findings == [], "\(findings)", sourceLocation: sourceLocation)
+    }
 }
 
 /// Writes bytes into a file, past SQLite.
@@ -54,4 +58,23 @@ func overwrite(_ path: String, at offset: UInt64, with bytes: [UInt8]) throws {
     try file.seek(toOffset: offset)
     try file.write(contentsOf: Data(bytes))
     try file.close()
+}
+
+extension Replica {
+    /// The last change set of the log, decoded.
+    func lastChangeSet() throws -> ChangeSet {
+        let body = try read {
+            try $0.query("SELECT body FROM sync_change_sets ORDER BY position DESC LIMIT 1").first?[0].bytes
+        }
+        return try ChangeSetCodec.decode(try #require(body))
+    }
+
+    /// Sets the wall clock of captured edits that are not sealed yet.
+    func setJournalTime(_ milliseconds: Int64, in table: String = "notes") throws {
+        try damage(
+            """
+            UPDATE "sync_journal_\(table)" SET at = ?
+            WHERE n > (SELECT sealed FROM sync_tables WHERE name = ?)
+            """, [.integer(milliseconds), Value(table)])
+    }
 }
