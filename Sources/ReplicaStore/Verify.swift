@@ -95,6 +95,7 @@ final class Verification {
     private func load() throws {
         for table in try Declaration.load(reader) {
             tables[table.name] = table
+            fields[table.number] = [:]
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
                 fields[table.number, default: [:]][field.name] = field
             }
