@@ -77,9 +77,9 @@ enum Capture {
     }
 
     /// Whether a column's value changed. `IS NOT` takes `1` and `1.0` for equal, so a column that keeps both compares
-    /// types as well; one of TEXT affinity keeps neither.
+    /// types as well; one of TEXT affinity keeps neither. A column may be declared to compare without case: bytes count here.
     private static func changed(_ column: String, _ table: CompiledTable) -> String {
-        let differs = "NEW.\"\(column)\" IS NOT OLD.\"\(column)\""
+        let differs = "NEW.\"\(column)\" IS NOT OLD.\"\(column)\" COLLATE BINARY"
         return table.textColumns.contains(column)
             ? "(\(differs))" : "(\(differs) OR typeof(NEW.\"\(column)\") IS NOT typeof(OLD.\"\(column)\"))"
     }

@@ -31,7 +31,11 @@ import Testing
                 try workspace.pull(other, from: replica, atMost: limit)
             }
         }
-        for replica in replicas { try replica.seal() }
+        for replica in replicas {
+            // In the middle of everything, unsealed edits and awaited values included.
+            #expect(try replica.verify(authors: workspace.authors).findings == [], "seed \(seed)")
+            try replica.seal()
+        }
         for _ in 0...replicas.count {
             for a in replicas {
                 for b in replicas where a !== b { try workspace.pull(b, from: a) }
@@ -43,6 +47,7 @@ import Testing
             #expect(try replica.vectors().safe == replica.vectors().applied)
             let difference = try Set(replica.ledgerText()).symmetricDifference(replicas[0].ledgerText()).sorted()
             #expect(difference == [], "seed \(seed)")
+            #expect(try replica.verify(authors: workspace.authors).findings == [], "seed \(seed)")
             try oracle.check(replica, [TestTables.notes, TestTables.links], "seed \(seed)")
         }
     }
@@ -75,7 +80,8 @@ import Testing
             try writer.execute("REPLACE INTO notes(id, body) VALUES (?, ?)", [id, text])
         case 4:
             try writer.execute(
-                "INSERT INTO notes(id, body) VALUES (?, ?) ON CONFLICT(id) DO UPDATE SET body = excluded.body", [id, text])
+                "INSERT INTO notes(id, body) VALUES (?, ?) ON CONFLICT(id) DO UPDATE SET body = excluded.body",
+                [id, text])
         case 5, 6: try writer.execute("UPDATE notes SET title = ? WHERE id = ?", [small, id])
         case 7: try writer.execute("UPDATE notes SET body = ? WHERE id >= ?", [text, id])
         case 8:

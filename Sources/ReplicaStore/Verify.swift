@@ -1,0 +1,188 @@
+// Verifying: every signature, every chain, every stored value against what was signed, the log against the tables.
+//
+// Invariant: reads one snapshot, changes nothing, and holds one change set at a time. It shares no code with merging, so
+// that a mistake there is found here.
+
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Trust
+
+extension Replica {
+    /// Compares everything in the replica with what was signed. Others may go on writing meanwhile.
+    ///
+    /// - Parameters:
+    ///   - authors: the keys that signatures are checked with.
+    ///   - progress: told how far it has come, often; throwing from it is how to stop.
+    /// - Throws: `SQLError` where the file cannot be read at all; damage is reported, not thrown.
+    public func verify(
+        authors: any AuthorDirectory, progress: (VerifyProgress) throws -> Void = { _ in }
+    ) throws -> VerifyReport {
+        var report: VerifyReport?
+        do {
+            try read { reader in
+                let verification = Verification(reader, self, authors)
+                try withoutActuallyEscaping(progress) { try verification.run($0) }
+                report = verification.report
+            }
+        } catch let error as SQLError where error.isCorrupt && report != nil {
+            // A damaged file may fail even to end the transaction; what was found stands.
+        }
+        guard let report else { preconditionFailure("a read that did not throw has a result") }
+        return report
+    }
+}
+
+/// One verification within one snapshot.
+final class Verification {
+    let reader: Reader
+    private let replica: Replica
+    let authors: any AuthorDirectory
+    var report = VerifyReport()
+    var tables: [String: CompiledTable] = [:]
+    /// By table number, the fields that are known here, declared or not.
+    var fields: [Int64: [String: CompiledField]] = [:]
+    var unsealed: [Int64: UnsealedEdits] = [:]
+    /// For each table, the signed writes that the metadata knows.
+    var knownWrites: [String: Int64] = [:]
+    /// Contexts of signed bodies that `sync_contexts` has.
+    var knownContexts: Int64 = 0
+    /// Change sets that are not as they were signed: nothing is concluded from them.
+    var distrusted: Set<Dot> = []
+    var origins: OriginBook?
+    var own: Origin?
+    var awaitsAnything = true
+    private var shapes: [Int64: [Int64]] = [:]
+
+    init(_ reader: Reader, _ replica: Replica, _ authors: any AuthorDirectory) {
+        self.reader = reader
+        self.replica = replica
+        self.authors = authors
+    }
+
+    func run(_ progress: (VerifyProgress) throws -> Void) throws {
+        try stage { try checkFile(progress) }
+        try stage { try load() }
+        // Without tables and origins nothing else can be understood; what is wrong with them stands in the report.
+        guard let origins else { return }
+        try stage { try checkLog(origins, progress) }
+        try stage { try checkRows(progress) }
+        try stage { try checkVectors(origins) }
+        try stage { try checkJournals() }
+        try stage { try checkLedger(origins, progress) }
+        try stage { try checkHeld(progress) }
+    }
+
+    /// What cannot be read any more is a finding, and ends its stage only.
+    private func stage(_ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch let error as SQLError where error.isCorrupt {
+            report.add(.file, error.description)
+        } catch let error as ReplicaError where error.code == .damaged {
+            report.add(.file, error.description)
+        }
+    }
+
+    private func checkFile(_ progress: (VerifyProgress) throws -> Void) throws {
+        try progress(VerifyProgress(stage: .file, done: 0, total: 0))
+        for row in try reader.query("PRAGMA integrity_check(\(VerifyReport.findingLimit))") {
+            let message = row[0].string ?? ""
+            guard message != "ok" else { continue }
+            report.add(message.contains("index") ? .index : .file, "SQLite says: \(message)")
+        }
+    }
+
+    private func load() throws {
+        for table in try Declaration.load(reader) {
+            tables[table.name] = table
+            fields[table.number] = [:]
+            for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
+                fields[table.number, default: [:]][field.name] = field
+            }
+            unsealed[table.number] = try UnsealedEdits(of: table, reader)
+            report.unsealed += unsealed[table.number]?.count ?? 0
+        }
+        report.parked = try reader.integer("SELECT count(*) FROM sync_parked") ?? 0
+        awaitsAnything = try reader.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
+        own = try Settings.ownOrigin(reader)
+        origins = try OriginBook(reader)
+    }
+
+    /// The fields that the inserts of a shape wrote.
+    func shape(_ number: Int64) throws -> [Int64] {
+        if let known = shapes[number] { return known }
+        let text = try reader.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(number)]).first?[0]
+        guard let text = text?.string else { throw ReplicaError.damaged("sync_shapes lacks number \(number)") }
+        let shape = text.split(separator: ",").compactMap { Int64($0) }
+        shapes[number] = shape
+        return shape
+    }
+
+    // MARK: The ends of origins
+
+    private func checkVectors(_ origins: OriginBook) throws {
+        if let own, origins[own] == nil { report.add(.vector, "the replica's own origin \(own) is not listed") }
+        for record in origins.records {
+            let end = try reader.query(
+                """
+                SELECT seq, digest, last_stamp, changes, bytes FROM sync_change_sets WHERE origin = ?
+                ORDER BY seq DESC LIMIT 1
+                """, [.integer(record.number)]
+            ).first
+            let known: [Value] = [
+                .integer(Int64(bitPattern: record.applied.rawValue)), .blob(record.digest.bytes),
+                .integer(record.lastStamp.rawValue), .integer(Int64(bitPattern: record.totals.changes)),
+                .integer(Int64(bitPattern: record.totals.bytes)),
+            ]
+            let nothing: [Value] = [
+                .integer(0), .blob(Digest.none.bytes), .integer(0), .integer(0), .integer(0),
+            ]
+            guard let difference = zip(known, end?.values ?? nothing).enumerated().first(where: { $1.0 != $1.1 }) else {
+                continue
+            }
+            let name = ["its sequence", "its digest", "its last stamp", "its total of changes", "its total of bytes"]
+            report.add(
+                .vector, "\(name[difference.offset]) is not that of the last change set in the log",
+                table: "sync_origins", dot: Dot(origin: record.origin, sequence: record.applied))
+        }
+        for row in try reader.query(
+            "SELECT DISTINCT origin FROM sync_change_sets WHERE origin NOT IN (SELECT number FROM sync_origins)")
+        {
+            report.add(.vector, "the log holds change sets of origin number \(row[0]), which is not listed")
+        }
+    }
+
+    // MARK: Held change sets
+
+    private func checkHeld(_ progress: (VerifyProgress) throws -> Void) throws {
+        let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
+        try reader.forEach("SELECT number, origin, seq, signature, body FROM sync_held ORDER BY number") { row in
+            try progress(VerifyProgress(stage: .held, done: report.held, total: total))
+            report.held += 1
+            guard let number = row[0].integer, let signature = row[3].bytes, let body = row[4].bytes else {
+                return report.add(.changeSet, "a held change set does not read as it was written", table: "sync_held")
+            }
+            let values = try reader.query(
+                "SELECT value FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)])
+            checkHeld(SealedChangeSet(body: body, signature: signature, values: values.map { $0[0].bytes }), row)
+        }
+    }
+
+    private func checkHeld(_ sealed: SealedChangeSet, _ row: Row) {
+        do {
+            let proven = try replica.prove(sealed, authors: authors)
+            guard row[1].bytes == proven.dot.origin.bytes,
+                row[2].integer == Int64(bitPattern: proven.dot.sequence.rawValue)
+            else {
+                return report.add(.header, "a held change set is kept under another name", dot: proven.dot)
+            }
+        } catch let violation as ApplyViolation {
+            let kinds: [ApplyViolation.Kind: VerifyFinding.Kind] = [.author: .author, .signature: .signature]
+            report.add(
+                kinds[violation.kind] ?? .changeSet, "held, and no longer sound: \(violation)", table: "sync_held",
+                dot: violation.dot)
+        } catch {
+            report.add(.changeSet, "held, and no longer sound: \(error)", table: "sync_held")
+        }
+    }
+}
