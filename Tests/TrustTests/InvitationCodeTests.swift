@@ -85,6 +85,23 @@ import Testing
         #expect(throws: TrustError.self) { try code(addresses: ["a" + long]) }
     }
 
+    @Test func theAnswerMustComeFromTheAuthorityNamed() throws {
+        let workspace = try Workspace()
+        let impostor = try Workspace(id: workspace.certificate.workspace)
+        func code(_ id: WorkspaceID) throws -> InvitationCode {
+            try InvitationCode(
+                workspace: id, authorityFingerprint: workspace.certificate.fingerprint, secret: .random(),
+                expiresAt: now, addresses: ["a:1"])
+        }
+        let right = try code(workspace.certificate.workspace)
+        try right.check(workspace.certificate)
+        let other = failure { () throws(CertificateRefusal) in try right.check(impostor.certificate) }
+        #expect(other?.code == .otherAuthority)
+        let wrong = try code(.random())
+        let elsewhere = failure { () throws(CertificateRefusal) in try wrong.check(workspace.certificate) }
+        #expect(elsewhere?.code == .otherWorkspace)
+    }
+
     @Test func aCodeExpires() throws {
         let code = try code()
         try code.check(at: now)
