@@ -57,14 +57,14 @@ let package = Package(
             "NodeRuntime",
             [
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "PeerTransport",
-                logging, lifecycle,
+                nioCore, nioPosix, logging, lifecycle,
             ]),
 
         .executableTarget(
             name: "syncnode",
             dependencies: [
                 "ReplicationModel", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
-                "NodeRuntime", argumentParser, logging,
+                "NodeRuntime", "ReplicationWire", argumentParser, logging, lifecycle,
             ],
             swiftSettings: strict),
         .executableTarget(

@@ -1,1 +1,0 @@
-// The runtime of a node.
