@@ -302,6 +302,9 @@ private struct Hand {
         #expect(claim(514, count: 2) == nil)
         #expect(claim(513, count: 2)?.rule == .values)
         #expect(claim(513, count: 0)?.rule == .values)
+        let piece = ValuesPiece(values: [[UInt8](repeating: 0, count: 601)], continues: true)
+        #expect(claim(601, count: 2, pieces: [piece]) == nil)
+        #expect(claim(600, count: 2, pieces: [piece])?.rule == .values, "before the value has ended")
     }
 
     @Test func aValueIsBounded() {
