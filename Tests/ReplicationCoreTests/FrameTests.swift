@@ -128,6 +128,28 @@ import Testing
         #expect(throws: FrameError.self) { try FrameCodec.decode([]) }
     }
 
+    @Test func aVectorAscendsAndAWholeOneHoldsNoZero() {
+        var bytes = FrameCodec.encode(.wholeVector(vector))
+        #expect(throws: Never.self) { try FrameCodec.decode(bytes) }
+        // The two origins stand one after another: exchange them, then repeat one.
+        let (first, second) = (origin(1).bytes, origin(2, 9).bytes)
+        guard let start = bytes.indices.first(where: { bytes[$0...].starts(with: first) }) else {
+            Issue.record("no origin in the frame")
+            return
+        }
+        bytes.replaceSubrange(start..<start + 48, with: second + first)
+        #expect(throws: FrameError.self) { try FrameCodec.decode(bytes) }
+        bytes.replaceSubrange(start..<start + 48, with: first + first)
+        #expect(throws: FrameError.self) { try FrameCodec.decode(bytes) }
+
+        var delta = VectorDelta(whole: vector)
+        delta.entries[origin(1)] = .zero
+        let clock = WallClock(milliseconds: 0)
+        refused(.greeting(Greeting(workspace: workspace, node: node(1), clock: clock, applied: delta)), tooLarge: false)
+        delta.base = Identifier128(high: 1, low: 1)
+        bothWays(.greeting(Greeting(workspace: workspace, node: node(1), clock: clock, applied: delta)))
+    }
+
     @Test func absentIndicesAscendWithinTheCount() throws {
         let replica = FakeReplica(node(1))
         replica.write(as: origin(1), large: [300, 400])

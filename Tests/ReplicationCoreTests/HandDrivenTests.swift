@@ -12,7 +12,9 @@ private struct Hand {
     var outputs: [SessionOutput] = []
 
     init(
-        _ mode: SyncMode, peer vector: VersionVector = VersionVector(), held: [HeldChangeSet] = [], write count: Int = 0
+        _ mode: SyncMode, peer vector: VersionVector = VersionVector(), held: [HeldChangeSet] = [],
+        write count: Int = 0,
+        window: UInt64 = 0
     ) {
         for _ in 0..<count { replica.write(as: origin(1)) }
         session = SyncSession(
@@ -27,7 +29,7 @@ private struct Hand {
                     Greeting(
                         workspace: workspace, node: node(2), clock: WallClock(milliseconds: 0),
                         applied: VectorDelta(whole: vector), rosterDigest: replica.rosterDigest,
-                        schemaDigest: replica.schema, mode: mode, held: held))))
+                        schemaDigest: replica.schema, mode: mode, held: held, windowBytes: window))))
         if count > 0 && mode.receive {
             give(.backlogCounted(replica.backlog(lackedBy: vector, skipping: [])))
         }
@@ -81,6 +83,21 @@ private struct Hand {
         #expect(hand.sent.allSatisfy { $0.name != "change set" })
         hand.acknowledge(0, VersionVector([origin(1): SequenceNumber(1)]))
         #expect(hand.request?.skipping == [] && hand.request?.lackedBy[origin(1)] == SequenceNumber(1))
+    }
+
+    @Test func aLiftedHoldReadsAgainWhatItsQueueLost() {
+        var hand = Hand(.live, write: 2, window: 1)
+        hand.replica.write(as: origin(3))
+        hand.replica.write(as: origin(1))
+        hand.give(
+            .outgoing(hand.replica.read(OutgoingRequest(lackedBy: VersionVector(), skipping: [], maxBytes: 1 << 20))))
+        let bytes = hand.sent.reduce(0) { $0 + $1.flowBytes }
+        #expect(hand.sent.count == 1, "the window is full")
+        // The second of origin 1 leaves the queue, the third stays behind what has no room.
+        hand.acknowledge(0, held: [heldFirst(1)])
+        #expect(hand.sent.isEmpty)
+        hand.acknowledge(bytes, VersionVector([origin(1): SequenceNumber(1)]))
+        #expect(hand.request?.lackedBy == VersionVector([origin(1): SequenceNumber(1)]))
     }
 
     @Test func whatIsHeldAtTheGreetingIsNotOffered() {
@@ -140,6 +157,25 @@ private struct Hand {
             return
         }
         #expect(acknowledgement.safeBelow == SafeBelow([origin(2): .zero]))
+    }
+
+    @Test func aStopThatThePeerCutsShortIsStillAStop() {
+        var hand = Hand(.push)
+        let peer = FakeReplica(node(2))
+        peer.write(as: origin(2))
+        for frame in FrameCodec.frames(of: peer.log[0].changeSet) {
+            hand.give(.frame((try? FrameCodec.decode(FrameCodec.encode(frame))) ?? .goodbye))
+        }
+        hand.give(.stop)
+        #expect(hand.outputs.isEmpty, "what is being applied is waited for")
+        hand.give(.transportClosed("cut"))
+        hand.give(.applied(hand.replica.apply([peer.log[0].changeSet])))
+        guard case .close(.stopped, let summary) = hand.outputs.last else {
+            Issue.record("not stopped")
+            return
+        }
+        #expect(summary.received.changeSets == 1)
+        #expect(hand.sent.isEmpty, "nobody is there to be told")
     }
 
     @Test func aStoreThatSkipsIsNotThePeersFault() {
@@ -266,6 +302,9 @@ private struct Hand {
         #expect(claim(514, count: 2) == nil)
         #expect(claim(513, count: 2)?.rule == .values)
         #expect(claim(513, count: 0)?.rule == .values)
+        let piece = ValuesPiece(values: [[UInt8](repeating: 0, count: 601)], continues: true)
+        #expect(claim(601, count: 2, pieces: [piece]) == nil)
+        #expect(claim(600, count: 2, pieces: [piece])?.rule == .values, "before the value has ended")
     }
 
     @Test func aValueIsBounded() {

@@ -150,6 +150,14 @@ import Testing
         #expect(idle.answerer.sent.map(\.name) == ["greeting"])
     }
 
+    @Test func anAnswererThatLeavesMayBeDialledAgain() {
+        let network = Network()
+        let pair = network.connect(FakeReplica(node(1)), FakeReplica(node(2)), .live)
+        network.world.schedule(after: 1_000_000) { pair.answerer.give(.stop) }
+        network.world.run(milliseconds: 2_000)
+        #expect(pair.answerer.ending == .stopped && pair.dialler.ending == .peerLeft)
+    }
+
     @Test func aRosterChangeReachesThePeerBeforeWhatItsNewNodeWrote() {
         let network = Network()
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
