@@ -3,7 +3,8 @@
 // Invariant: an examination changes nothing.
 
 internal import Foundation
-public import ReplicaStore
+internal import ReplicaStore
+internal import ReplicationCore
 internal import ReplicationModel
 internal import Trust
 

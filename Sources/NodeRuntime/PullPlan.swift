@@ -9,6 +9,7 @@ internal import ReplicationCore
 internal import ReplicationModel
 internal import ReplicationWire
 internal import Synchronization
+internal import Trust
 
 /// Takes in change sets in place of the replica.
 final class RehearsalIntake: Sendable {

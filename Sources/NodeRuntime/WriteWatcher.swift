@@ -3,6 +3,7 @@
 // Invariant: a commit after `changes` began is followed by an element, at the latest when the next poll is due.
 
 internal import Foundation
+internal import ReplicaStore
 internal import Synchronization
 
 #if canImport(Glibc)

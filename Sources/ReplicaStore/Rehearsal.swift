@@ -26,7 +26,7 @@ extension Replica {
             for table in changeSet.changeSet.tables { changesByTable[table.table, default: 0] += table.changes }
         }
         do {
-            try connections.engineWrite { writer in
+            return try connections.engineWrite { writer -> Rehearsal in
                 let before = Set(try ConflictReader(writer).all(acknowledged: false).map(\.key))
                 let report = try Batch(writer, replica: self, peer: peer).run(proven)
                 let conflicts = try ConflictReader(writer).all(acknowledged: false).filter { !before.contains($0.key) }

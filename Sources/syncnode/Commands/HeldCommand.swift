@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import NodeRuntime
+import ReplicaStore
 import ReplicationModel
 
 struct HeldCommand: AsyncParsableCommand {

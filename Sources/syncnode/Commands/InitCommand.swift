@@ -3,6 +3,8 @@
 import ArgumentParser
 import NewsStore
 import NodeRuntime
+import ReplicaStore
+import Trust
 
 struct InitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

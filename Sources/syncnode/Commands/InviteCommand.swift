@@ -4,11 +4,26 @@ import ArgumentParser
 import NodeRuntime
 import Trust
 
-extension MemberRole: ExpressibleByArgument {}
+/// What a member may do, as it is typed.
+enum RoleArgument: String, ExpressibleByArgument, CaseIterable {
+    case writer, reader, admin
+
+    var role: MemberRole {
+        switch self {
+        case .writer: .writer
+        case .reader: .reader
+        case .admin: .admin
+        }
+    }
+}
 
 /// `90s`, `30m`, `24h`, `7d`.
 struct DurationArgument: ExpressibleByArgument {
+    static let day = DurationArgument(seconds: 86400)
     let seconds: Int64
+
+    private init(seconds: Int64) { self.seconds = seconds }
+
     init?(argument: String) {
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
         guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0,
@@ -27,8 +42,8 @@ struct InviteCommand: AsyncParsableCommand {
             """)
 
     @Argument(help: "What the new node is called.") var name: String
-    @Option(help: "What it may do: writer, reader or admin.") var role = MemberRole.writer
-    @Option(help: ArgumentHelp("How long the code is good for.", valueName: "24h")) var expires = DurationArgument(argument: "24h")!
+    @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
+    @Option(help: ArgumentHelp("How long the code is good for.", valueName: "24h")) var expires = DurationArgument.day
     @Option(
         help: ArgumentHelp("Where this node is reached; else where it last served. May be repeated.", valueName: "host:port"))
     var address: [String] = []
@@ -44,7 +59,7 @@ struct InviteCommand: AsyncParsableCommand {
 
     func run() async throws {
         let node = try options.openNode()
-        let code = try node.invite(name, role: role, validFor: expires.seconds, addresses: address)
+        let code = try node.invite(name, role: role.role, validFor: expires.seconds, addresses: address)
         say("For “\(name)”, a \(role.rawValue), once, until \(Figures.time(code.expiresAt)). On the new node: syncnode join CODE")
         try options.print(
             Document(

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import NewsStore
 import NodeRuntime
+import ReplicaStore
 import Trust
 
 struct JoinCommand: AsyncParsableCommand {
@@ -64,12 +65,12 @@ struct AdmitCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("What `syncnode join --request` wrote.", valueName: "file")) var request: String
     @Option(help: ArgumentHelp("Where to write the certificate to carry back.", valueName: "file")) var out: String
     @Option(help: "What it is called; else what it asks for.") var name: String?
-    @Option(help: "What it may do: writer, reader or admin.") var role = MemberRole.writer
+    @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
         let node = try options.openNode()
-        let admission = try node.admit(request: Files.read(request), name: name, role: role)
+        let admission = try node.admit(request: Files.read(request), name: name, role: role.role)
         try Files.write(admission.pem, to: out)
         let admitted = admission.certificate
         try options.print(

@@ -3,6 +3,8 @@
 import ArgumentParser
 import NodeRuntime
 import PeerTransport
+import ReplicaStore
+import Trust
 
 struct PeerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

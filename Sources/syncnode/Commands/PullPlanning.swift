@@ -2,6 +2,7 @@
 
 import NodeRuntime
 import ReplicaStore
+import ReplicationCore
 
 enum PullPlanning {
     struct Peer: Encodable {

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import NodeRuntime
+import ReplicaStore
 import Trust
 
 struct RosterCommand: AsyncParsableCommand {

@@ -6,8 +6,13 @@ import Logging
 import NodeRuntime
 import PeerTransport
 import ServiceLifecycle
+import UnixSignals
 
-extension Logger.Level: ExpressibleByArgument {}
+/// How much to log, as it is typed.
+enum LogLevelArgument: String, ExpressibleByArgument, CaseIterable {
+    case trace, debug, info, notice, warning, error, critical
+    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+}
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -22,7 +27,7 @@ struct ServeCommand: AsyncParsableCommand {
     var listen = "0.0.0.0:7742"
     @Option(help: ArgumentHelp("Where the operator console listens; it is not part of this version.", valueName: "host:port|off"))
     var console = "off"
-    @Option(help: "How much to log: trace, debug, info, notice, warning, error or critical.") var logLevel = Logger.Level.info
+    @Option(help: "How much to log: trace, debug, info, notice, warning, error or critical.") var logLevel = LogLevelArgument.info
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
@@ -32,7 +37,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let node = try options.openNode()
         var logger = Logger(label: "syncnode", factory: { StreamLogHandler.standardError(label: $0) })
-        logger.logLevel = logLevel
+        logger.logLevel = logLevel.level
         let service = NodeService(node: node, listen: try Endpoint(listen), logger: logger) { endpoint in
             FileHandle.standardOutput.write(Data("ready peers=\(endpoint) console=off\n".utf8))
         }

@@ -4,6 +4,8 @@ import ArgumentParser
 import Foundation
 import NodeRuntime
 import ReplicaStore
+import ReplicationModel
+import Trust
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "status", abstract: "This node in a few numbers.")
