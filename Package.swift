@@ -52,7 +52,8 @@ let package = Package(
         library("Trust", ["ReplicationModel", "COpenSSL"]),
         library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", grdb]),
         library("NewsStore", ["ReplicationModel", "ReplicaStore"]),
-        library("PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
+        library(
+            "PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
         library(
             "NodeRuntime",
             [
@@ -82,7 +83,10 @@ let package = Package(
         tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
         tests(
             "PeerTransportTests",
-            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix, nioEmbedded]),
+            [
+                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
+                nioEmbedded,
+            ]),
         tests("ProcessTests", ["ReplicationModel"]),
     ],
     swiftLanguageModes: [.v6]

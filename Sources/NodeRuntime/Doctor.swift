@@ -42,17 +42,22 @@ public enum Doctor {
                 Check(
                     name: "node", state: .broken, finding: "\(error)",
                     remedy: missing
-                        ? "If the replica is lost, `syncnode doctor --rebuild` makes an empty one; then `syncnode pull`." : ""))
+                        ? "If the replica is lost, `syncnode doctor --rebuild` makes an empty one; then `syncnode pull`."
+                        : ""))
             return checks
         }
-        checks.append(Check(name: "identity", state: .well, finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
+        checks.append(
+            Check(
+                name: "identity", state: .well,
+                finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
         checks.append(clock(node))
         for check in [replica, backlog, peers] {
             do {
                 checks.append(try check(node))
             } catch {
-                checks.append(Check(name: "replica", state: .broken, finding: "\(error)", remedy: "Run `syncnode verify`."))
+                checks.append(
+                    Check(name: "replica", state: .broken, finding: "\(error)", remedy: "Run `syncnode verify`."))
             }
         }
         return checks
@@ -75,7 +80,8 @@ public enum Doctor {
         let left = node.certificate.notAfter.milliseconds - node.clock().milliseconds
         if left < 0 {
             return Check(
-                name: "certificate", state: .broken, finding: "it ran out \(-left / day) days ago: no peer talks to this node",
+                name: "certificate", state: .broken,
+                finding: "it ran out \(-left / day) days ago: no peer talks to this node",
                 remedy: "Ask an admin for a new one: `syncnode join --request FILE`, `admit`, `join --certificate`.")
         }
         return Check(
@@ -93,7 +99,8 @@ public enum Doctor {
         return Check(
             name: "clock", state: isOff ? (abs(median) > Limits.aheadMilliseconds ? .broken : .watch) : .well,
             finding: "peers' clocks are \(median) ms ahead of this one (median of \(offsets.count))",
-            remedy: isOff ? "Set this machine's clock, best by NTP: what is stamped too far ahead is held by others." : "")
+            remedy: isOff
+                ? "Set this machine's clock, best by NTP: what is stamped too far ahead is held by others." : "")
     }
 
     private static func replica(_ node: Node) throws -> Check {
@@ -101,7 +108,8 @@ public enum Doctor {
         return Check(
             name: "replica", state: problems.isEmpty ? .well : .broken,
             finding: problems.first ?? "SQLite finds no damage",
-            remedy: problems.isEmpty ? "" : "Run `syncnode verify` for what is affected; keep the file; restore or rebuild.")
+            remedy: problems.isEmpty
+                ? "" : "Run `syncnode verify` for what is affected; keep the file; restore or rebuild.")
     }
 
     private static func backlog(_ node: Node) throws -> Check {
@@ -126,10 +134,13 @@ public enum Doctor {
                 remedy: "`syncnode invite NAME` for a new node, `syncnode peer add HOST:PORT` for a known one.")
         }
         guard let first = troubled.first else {
-            return Check(name: "peers", state: .well, finding: "\(lag.count) known; `syncnode lag` shows how they stand", remedy: "")
+            return Check(
+                name: "peers", state: .well, finding: "\(lag.count) known; `syncnode lag` shows how they stand",
+                remedy: "")
         }
         return Check(
-            name: "peers", state: .broken, finding: "“\(first.name)” is \(first.report.state.rawValue): \(first.report.cause)",
+            name: "peers", state: .broken,
+            finding: "“\(first.name)” is \(first.report.state.rawValue): \(first.report.cause)",
             remedy: "`syncnode lag` shows all.")
     }
 }

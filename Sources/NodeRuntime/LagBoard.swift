@@ -35,7 +35,9 @@ extension Node {
         return try replica.withLogFigures { figures, applied, safe in
             let totals = LogTotals(
                 totals: { figures.totals($0, $1) }, writtenAt: { figures.writtenAt($0) })
-            func lag(_ node: NodeID?, _ record: PeerRecord?, _ name: String, _ places: [String], _ connection: PeerConnection) -> PeerLag {
+            func lag(
+                _ node: NodeID?, _ record: PeerRecord?, _ name: String, _ places: [String], _ connection: PeerConnection
+            ) -> PeerLag {
                 let report = Lag.report(
                     ours: applied, oursSafe: safe, known: record.map(Self.known) ?? [], heldHere: held,
                     connection: connection, totals: totals, now: now)
@@ -66,7 +68,8 @@ extension Node {
                     applied: facts.applied, safe: facts.safe, asOf: facts.at, backlog: facts.backlog, held: facts.held))
         }
         if let second = record.secondHand {
-            known.append(PeerVector(applied: second.applied, safe: second.applied, asOf: second.at, toldBy: second.from))
+            known.append(
+                PeerVector(applied: second.applied, safe: second.applied, asOf: second.at, toldBy: second.from))
         }
         return known
     }
@@ -78,7 +81,8 @@ extension Node {
         }
         if let failure = record.failure {
             if failure.kind == PeerSyncFailure.Kind.refused.rawValue { return .refused(cause: failure.message) }
-            return record.lastContact.map { .lost(since: $0, cause: failure.message) } ?? .neverReached(cause: failure.message)
+            return record.lastContact.map { .lost(since: $0, cause: failure.message) }
+                ?? .neverReached(cause: failure.message)
         }
         return record.lastContact.map { .ended($0) } ?? .never
     }

@@ -67,7 +67,9 @@ extension Node {
     ///
     /// - Parameters:
     ///   - addresses: where this node is reached; where none is given, where it last served.
-    public func invite(_ name: String, role: MemberRole, validFor seconds: Int64, addresses: [String]) throws -> InvitationCode {
+    public func invite(_ name: String, role: MemberRole, validFor seconds: Int64, addresses: [String]) throws
+        -> InvitationCode
+    {
         _ = try identity.certificateAuthority()
         if refreshRosterHas(name) {
             throw TrustError(
@@ -137,7 +139,8 @@ extension Node {
 
     /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate.
     public static func join(
-        _ directory: String, code text: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+        _ directory: String, code text: String, tables: [Table],
+        clock: @escaping @Sendable () -> WallClock = systemClock
     ) async throws -> Node {
         let code = try InvitationCode(text: text)
         try code.check(at: clock())
@@ -149,7 +152,8 @@ extension Node {
         let authority = try AuthorityCertificate(der: answer.authority)
         guard authority.fingerprint == code.authorityFingerprint, authority.workspace == code.workspace else {
             throw TrustError(
-                .mismatch, "join", "workspace \(code.workspace)", cause: "the answer is another authority's than the code's",
+                .mismatch, "join", "workspace \(code.workspace)",
+                cause: "the answer is another authority's than the code's",
                 nextStep: "ask for a new code, and tell who runs \(address)")
         }
         try identity.install(admitted, authority: authority)
@@ -188,7 +192,8 @@ extension Node {
         }
         throw failure
             ?? TrustError(
-                .notFound, "join", "workspace \(code.workspace)", cause: "the code names no address", nextStep: "ask for a new code")
+                .notFound, "join", "workspace \(code.workspace)", cause: "the code names no address",
+                nextStep: "ask for a new code")
     }
 
     private static func askToJoin(
@@ -209,7 +214,8 @@ extension Node {
                 .refused, "join", "workspace \(code.workspace)", cause: notice.message, nextStep: "ask for a new code")
         default:
             throw TrustError(
-                .refused, "join", "workspace \(code.workspace)", cause: "\(link.remoteAddress) did not answer the request",
+                .refused, "join", "workspace \(code.workspace)",
+                cause: "\(link.remoteAddress) did not answer the request",
                 nextStep: "try again; if it stays so, look at that node's log")
         }
     }
@@ -220,7 +226,8 @@ extension Node {
             let invitationID = InvitationID(bytes: wish.invitation)
         else {
             throw TrustError(
-                .malformed, "admit", link.remoteAddress, cause: "it sent no join request", nextStep: "nothing need be done")
+                .malformed, "admit", link.remoteAddress, cause: "it sent no join request",
+                nextStep: "nothing need be done")
         }
         do {
             let exporter = try await link.exportKeyingMaterial(

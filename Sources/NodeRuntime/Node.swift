@@ -60,10 +60,12 @@ public final class Node: Sendable {
     private static func openIdentity(_ directory: String) throws -> IdentityDirectory {
         do {
             return try IdentityDirectory.open(path: identityPath(directory))
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             throw TrustError(
                 .notFound, "open the node in", directory, cause: "there is no identity in it",
-                nextStep: "make a workspace with `syncnode init`, join one with `syncnode join CODE`, or name another --data directory")
+                nextStep:
+                    "make a workspace with `syncnode init`, join one with `syncnode join CODE`, or name another --data directory"
+            )
         }
     }
 

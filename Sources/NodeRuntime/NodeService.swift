@@ -26,6 +26,8 @@ public final class NodeService: Service {
 
     /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
     private static let stopSeconds = 4
+    /// Pauses between looks after a write to the log: 127 ms in all, more than a slow disk takes to sync a commit.
+    private static let settlingMilliseconds: [Int64] = [0, 1, 2, 4, 8, 16, 32, 64]
 
     /// - Parameter ready: told the address once it is bound.
     public init(node: Node, listen: Endpoint, logger: Logger, ready: @escaping @Sendable (Endpoint) -> Void) {
@@ -134,11 +136,14 @@ public final class NodeService: Service {
         case .schemaDiffers: logger.notice("the peer's schema differs", metadata: ["peer": "\(peer)"])
         case .heldHere(let held):
             for held in held {
-                logger.warning("held", metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
+                logger.warning(
+                    "held", metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
             }
         case .heldByPeer(let held):
             for held in held {
-                logger.warning("held by the peer", metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
+                logger.warning(
+                    "held by the peer",
+                    metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
             }
         case .received, .sent, .caughtUp, .duplicate, .peerHasMore: break
         }
@@ -150,14 +155,21 @@ public final class NodeService: Service {
         var version: Int64 = -1
         for await _ in watcher.changes() {
             do {
-                let (now, sealed) = try await BlockingWork.run { [node, version] in
-                    let now = try node.replica.dataVersion()
-                    guard now != version else { return (now, false) }
-                    try node.refreshRoster()
-                    return (now, try node.replica.seal().changeSets > 0)
+                // A commit becomes visible only after the last write to the log was synced: look again until it is.
+                for pause in Self.settlingMilliseconds {
+                    try await Task.sleep(for: .milliseconds(pause))
+                    let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
+                    guard now != version else { continue }
+                    version = now
+                    try await BlockingWork.run { [node] in
+                        try node.refreshRoster()
+                        try node.replica.seal()
+                    }
+                    sessions.changed()
+                    break
                 }
-                if now != version || sealed { sessions.changed() }
-                version = now
+            } catch is CancellationError {
+                return
             } catch {
                 logger.error("cannot seal what was written", metadata: ["error": "\(error)"])
             }
@@ -190,7 +202,8 @@ public final class NodeService: Service {
         var tasks: [String: Task<Void, Never>] = [:]
         while !Task.isCancelled {
             do {
-                let addresses = Set(try await BlockingWork.run { [node] in try node.replica.addresses().map(\.address) })
+                let addresses = Set(
+                    try await BlockingWork.run { [node] in try node.replica.addresses().map(\.address) })
                 for (address, task) in tasks where !addresses.contains(address) {
                     task.cancel()
                     tasks[address] = nil

@@ -57,14 +57,16 @@ extension Node {
             if let member = member(named: text) {
                 guard let address = known.first(where: { $0.node == member.node }) else {
                     throw NodeError(
-                        .noPeer, "It is not known where “\(text)” can be reached. Name it as HOST:PORT once, or add it with `syncnode peer add`."
+                        .noPeer,
+                        "It is not known where “\(text)” can be reached. Name it as HOST:PORT once, or add it with `syncnode peer add`."
                     )
                 }
                 return try target(address)
             }
             guard text.contains(":") else {
                 throw NodeError(
-                    .noPeer, "“\(text)” is no node of this workspace. `syncnode roster` lists them; an address is HOST:PORT.")
+                    .noPeer,
+                    "“\(text)” is no node of this workspace. `syncnode roster` lists them; an address is HOST:PORT.")
             }
             let endpoint = try Endpoint(text)
             return try known.first { $0.address == endpoint.description }.map(target)
@@ -73,7 +75,9 @@ extension Node {
     }
 
     private func target(_ address: ReplicaStore.PeerAddress) throws -> SyncTarget {
-        SyncTarget(name: address.node.map { name(of: $0) } ?? address.address, endpoint: try Endpoint(address.address), node: address.node)
+        SyncTarget(
+            name: address.node.map { name(of: $0) } ?? address.address, endpoint: try Endpoint(address.address),
+            node: address.node)
     }
 
     /// Exchanges with one peer, to the end.
@@ -123,7 +127,8 @@ extension Node {
         let link = try await dial(target)
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
         let driver = SessionDriver(
-            node: self, link: link, peer: peer, role: .dialling(mode), logger: Logger(label: "syncnode.session") { _ in SwiftLogNoOpLogHandler() },
+            node: self, link: link, peer: peer, role: .dialling(mode),
+            logger: Logger(label: "syncnode.session") { _ in SwiftLogNoOpLogHandler() },
             observer: SessionDriver.Observer(event: event))
         let outcome = try await withTaskCancellationHandler {
             try await driver.run()
@@ -146,7 +151,8 @@ extension Node {
             let seen = peer.name
             await link.close()
             throw NodeError(
-                .refused, "At \(target.endpoint) answers “\(seen)”, not “\(target.name)”. Remove the address with `syncnode peer remove \(target.endpoint)` and add the right one."
+                .refused,
+                "At \(target.endpoint) answers “\(seen)”, not “\(target.name)”. Remove the address with `syncnode peer remove \(target.endpoint)` and add the right one."
             )
         }
         try await BlockingWork.run { [self] in
@@ -163,15 +169,20 @@ extension Node {
         case .incomplete(let missing):
             PeerSyncFailure(
                 kind: .interrupted, message: "The peer ended without \(missing) change sets that it has. Pull again.")
-        case .stopped: PeerSyncFailure(kind: .interrupted, message: "Stopped before it was done; what was committed stays.")
-        case .peerLeft: PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
+        case .stopped:
+            PeerSyncFailure(kind: .interrupted, message: "Stopped before it was done; what was committed stays.")
+        case .peerLeft:
+            PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
         case .violated(let violation):
             PeerSyncFailure(kind: .protocolError, message: "The peer broke the protocol: \(violation.description)")
         case .peerError(let notice):
-            PeerSyncFailure(kind: notice.code == .refused ? .refused : .protocolError, message: "The peer refused: \(notice.message)")
+            PeerSyncFailure(
+                kind: notice.code == .refused ? .refused : .protocolError,
+                message: "The peer refused: \(notice.message)")
         case .refused(let notice): PeerSyncFailure(kind: .refused, message: "Refused: \(notice.message)")
         case .failed(let notice): PeerSyncFailure(kind: .local, message: "This node could not go on: \(notice.message)")
-        case .timedOut(let timer): PeerSyncFailure(kind: .unreachable, message: "The peer did not answer in time (\(timer)).")
+        case .timedOut(let timer):
+            PeerSyncFailure(kind: .unreachable, message: "The peer did not answer in time (\(timer)).")
         case .disconnected(let reason): PeerSyncFailure(kind: .unreachable, message: "The connection broke: \(reason)")
         }
     }

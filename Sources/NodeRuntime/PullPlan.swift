@@ -62,7 +62,8 @@ extension Node {
             guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
             let driver = SessionDriver(
                 node: self, link: link, peer: peer, role: .dialling(.pull),
-                logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(), rehearsal: intake)
+                logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(),
+                rehearsal: intake)
             let outcome = try await withTaskCancellationHandler {
                 try await driver.run()
             } onCancel: {

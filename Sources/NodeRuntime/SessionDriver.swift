@@ -279,7 +279,8 @@ final class SessionDriver: Sendable {
             return .outgoing(
                 OutgoingBatch(
                     changeSets: run.changeSets.map {
-                        ReplicationCore.OutgoingChangeSet(dot: $0.header.dot, changes: $0.header.changes, changeSet: $0.sealed)
+                        ReplicationCore.OutgoingChangeSet(
+                            dot: $0.header.dot, changes: $0.header.changes, changeSet: $0.sealed)
                     }, reachedEnd: run.reachedEnd))
         }
     }
@@ -309,7 +310,8 @@ final class SessionDriver: Sendable {
     private static func ourFailure(_ error: any Error) -> ErrorNotice {
         let isFull = (error as? SQLError)?.isFull == true
         return ErrorNotice(
-            code: .internal, message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
+            code: .internal,
+            message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
             retryAfterMilliseconds: 60_000)
     }
 
@@ -394,7 +396,8 @@ extension Node {
                 at: observation.at, applied: observation.applied, safe: observation.safe, told: observation.told,
                 clockOffsetMilliseconds: observation.clockOffsetMilliseconds,
                 roundTripMicroseconds: observation.roundTripMicroseconds, software: observation.software,
-                schemaMatches: observation.schemaMatches, backlog: observation.backlog, held: observation.held), live: live)
+                schemaMatches: observation.schemaMatches, backlog: observation.backlog, held: observation.held),
+            live: live)
     }
 }
 

@@ -55,7 +55,9 @@ extension Syncnode {
         case let error as TransportError: error.tls == nil ? .unavailable : .refused
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
-        default: "\(type(of: error))".contains("CommandError") || "\(type(of: error))".contains("ParserError") ? nil : .inputOutput
+        default:
+            "\(type(of: error))".contains("CommandError") || "\(type(of: error))".contains("ParserError")
+                ? nil : .inputOutput
         }
     }
 

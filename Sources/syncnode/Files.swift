@@ -8,7 +8,9 @@ enum Files {
 
     static func read(_ path: String) throws -> [UInt8] {
         guard let handle = FileHandle(forReadingAtPath: path) else {
-            throw CommandFailure(.noInput, "Cannot read \(path): \(String(cString: strerror(errno))). Check the name and its permissions.")
+            throw CommandFailure(
+                .noInput,
+                "Cannot read \(path): \(String(cString: strerror(errno))). Check the name and its permissions.")
         }
         let data = try handle.read(upToCount: limit) ?? Data()
         return Array(data)

@@ -32,7 +32,9 @@ struct Syncnode: AsyncParsableCommand {
                 ]),
             CommandGroup(
                 name: "Sync",
-                subcommands: [ServeCommand.self, PullCommand.self, PushCommand.self, SyncCommand.self, WatchCommand.self]),
+                subcommands: [
+                    ServeCommand.self, PullCommand.self, PushCommand.self, SyncCommand.self, WatchCommand.self,
+                ]),
             CommandGroup(
                 name: "Operators",
                 subcommands: [

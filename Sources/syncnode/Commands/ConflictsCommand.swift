@@ -44,7 +44,8 @@ struct ConflictsCommand: AsyncParsableCommand {
         private static func write(_ names: [String], _ values: [Value?], _ version: Version, _ node: Node) -> Write {
             Write(
                 values: Dictionary(uniqueKeysWithValues: zip(names, values.map { JSONValue($0) })),
-                author: node.name(of: version.origin.node), node: "\(version.origin.node)", at: JSONTime(version.stamp.wallClock))
+                author: node.name(of: version.origin.node), node: "\(version.origin.node)",
+                at: JSONTime(version.stamp.wallClock))
         }
     }
 
@@ -60,11 +61,13 @@ struct ConflictsCommand: AsyncParsableCommand {
             for item in items {
                 table.add([
                     (item.id, .bold), ("\(item.table) \(item.row.prefix(13))", nil), (item.field, nil),
-                    (ConflictText.short(item.lost), .yellow), (item.lost.author, nil), (ConflictText.short(item.current), nil),
+                    (ConflictText.short(item.lost), .yellow), (item.lost.author, nil),
+                    (ConflictText.short(item.current), nil),
                     (item.current.author, nil),
                 ])
             }
-            let hint = "\n\nsyncnode conflicts show ID  ·  keep ID writes the lost value back  ·  accept ID leaves what stands"
+            let hint =
+                "\n\nsyncnode conflicts show ID  ·  keep ID writes the lost value back  ·  accept ID leaves what stands"
             try options.print(["conflicts": items], text: items.isEmpty ? "No conflict is open." : table.text() + hint)
         }
     }
@@ -100,7 +103,8 @@ struct ConflictsCommand: AsyncParsableCommand {
             let node = try options.openNode()
             let conflict = try ConflictText.find(id, node)
             try node.replica.keep(conflict)
-            try options.print(["kept": conflict.key], text: "Written back: \(conflict.table) \(conflict.row), \(conflict.field).")
+            try options.print(
+                ["kept": conflict.key], text: "Written back: \(conflict.table) \(conflict.row), \(conflict.field).")
         }
     }
 
@@ -113,7 +117,8 @@ struct ConflictsCommand: AsyncParsableCommand {
             let node = try options.openNode()
             let conflict = try ConflictText.find(id, node)
             try node.replica.accept(conflict)
-            try options.print(["accepted": conflict.key], text: "Accepted: \(conflict.table) \(conflict.row), \(conflict.field).")
+            try options.print(
+                ["accepted": conflict.key], text: "Accepted: \(conflict.table) \(conflict.row), \(conflict.field).")
         }
     }
 }
@@ -122,10 +127,14 @@ enum ConflictText {
     static func find(_ prefix: String, _ node: Node) throws -> Conflict {
         let matches = try node.replica.conflicts(acknowledged: true).filter { $0.key.hasPrefix(prefix.lowercased()) }
         guard let conflict = matches.first else {
-            throw CommandFailure(.noInput, "No conflict has an id that begins with “\(prefix)”. `syncnode conflicts list` shows them.")
+            throw CommandFailure(
+                .noInput, "No conflict has an id that begins with “\(prefix)”. `syncnode conflicts list` shows them.")
         }
         guard matches.count == 1 else {
-            throw CommandFailure(.usage, "\(matches.count) conflicts begin with “\(prefix)”: \(matches.prefix(5).map(\.key).joined(separator: ", ")). Give more of the id.")
+            throw CommandFailure(
+                .usage,
+                "\(matches.count) conflicts begin with “\(prefix)”: \(matches.prefix(5).map(\.key).joined(separator: ", ")). Give more of the id."
+            )
         }
         return conflict
     }
@@ -136,7 +145,8 @@ enum ConflictText {
     }
 
     static func whole(_ write: ConflictsCommand.Item.Write) -> String {
-        write.values.sorted { $0.key < $1.key }.map { "  \($0.key): \(printable("\($0.value)"))" }.joined(separator: "\n")
+        write.values.sorted { $0.key < $1.key }.map { "  \($0.key): \(printable("\($0.value)"))" }.joined(
+            separator: "\n")
     }
 }
 

@@ -11,7 +11,9 @@ struct DoctorCommand: AsyncParsableCommand {
     @Flag(
         help: ArgumentHelp(
             "Make an empty replica where it is lost.",
-            discussion: "Only where replica.sqlite is gone and identity/ is there. What peers have comes back with the next pull."))
+            discussion:
+                "Only where replica.sqlite is gone and identity/ is there. What peers have comes back with the next pull."
+        ))
     var rebuild = false
     @OptionGroup var options: GlobalOptions
 
@@ -29,12 +31,16 @@ struct DoctorCommand: AsyncParsableCommand {
     func run() async throws {
         if rebuild {
             let node = try Node.makeReplica(options.directory, tables: NewsTables.all)
-            say("Made an empty replica for “\(node.name)”, under a new origin. Now add a peer if none is known, and `syncnode pull`.")
+            say(
+                "Made an empty replica for “\(node.name)”, under a new origin. Now add a peer if none is known, and `syncnode pull`."
+            )
         }
         let checks = Doctor.examine(options.directory, open: { try options.openNode() })
         let worst = checks.contains { $0.state == .broken }
         let document = Document(
-            checks: checks.map { .init(name: $0.name, state: $0.state.rawValue, finding: $0.finding, remedy: $0.remedy) },
+            checks: checks.map {
+                .init(name: $0.name, state: $0.state.rawValue, finding: $0.finding, remedy: $0.remedy)
+            },
             healthy: !worst)
         try options.print(document, text: checks.map(Self.line).joined(separator: "\n"))
         if worst { throw ExitCode(ExitStatus.configuration.rawValue) }

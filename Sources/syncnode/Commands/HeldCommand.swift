@@ -7,7 +7,8 @@ import ReplicationModel
 
 struct HeldCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "held", abstract: "Change sets that came and wait, and why.", subcommands: [List.self, Release.self],
+        commandName: "held", abstract: "Change sets that came and wait, and why.",
+        subcommands: [List.self, Release.self],
         defaultSubcommand: List.self)
 
     struct Item: Encodable {
@@ -31,7 +32,8 @@ struct HeldCommand: AsyncParsableCommand {
             }
             var table = TextTable("author", "cause", "detail", "released by itself", "id")
             for item in items {
-                table.add(item.author, item.cause, item.detail, item.releaseAt.map { Figures.time($0.time) } ?? "no", item.id)
+                table.add(
+                    item.author, item.cause, item.detail, item.releaseAt.map { Figures.time($0.time) } ?? "no", item.id)
             }
             try options.print(["held": items], text: items.isEmpty ? "Nothing is held." : table.text())
         }
@@ -54,11 +56,14 @@ struct HeldCommand: AsyncParsableCommand {
             }
             guard held.cause == .clockAhead else {
                 throw CommandFailure(
-                    .usage, "\(id) is held because it \(held.detail): that cannot be released by hand. It is applied when the cause is gone.")
+                    .usage,
+                    "\(id) is held because it \(held.detail): that cannot be released by hand. It is applied when the cause is gone."
+                )
             }
             let report = try node.replica.releaseHeld([held.dot])
             try options.print(
-                ["released": UInt64(report.changeSets)], text: "Applied \(Figures.count(report.changeSets, "change set")).")
+                ["released": UInt64(report.changeSets)],
+                text: "Applied \(Figures.count(report.changeSets, "change set")).")
         }
     }
 }

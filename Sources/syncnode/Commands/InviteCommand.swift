@@ -45,7 +45,8 @@ struct InviteCommand: AsyncParsableCommand {
     @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
     @Option(help: ArgumentHelp("How long the code is good for.", valueName: "24h")) var expires = DurationArgument.day
     @Option(
-        help: ArgumentHelp("Where this node is reached; else where it last served. May be repeated.", valueName: "host:port"))
+        help: ArgumentHelp(
+            "Where this node is reached; else where it last served. May be repeated.", valueName: "host:port"))
     var address: [String] = []
     @OptionGroup var options: GlobalOptions
 
@@ -60,7 +61,9 @@ struct InviteCommand: AsyncParsableCommand {
     func run() async throws {
         let node = try options.openNode()
         let code = try node.invite(name, role: role.role, validFor: expires.seconds, addresses: address)
-        say("For “\(name)”, a \(role.rawValue), once, until \(Figures.time(code.expiresAt)). On the new node: syncnode join CODE")
+        say(
+            "For “\(name)”, a \(role.rawValue), once, until \(Figures.time(code.expiresAt)). On the new node: syncnode join CODE"
+        )
         try options.print(
             Document(
                 code: code.text, name: name, role: role.rawValue, addresses: code.addresses,

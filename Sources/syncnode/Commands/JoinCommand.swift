@@ -74,7 +74,10 @@ struct AdmitCommand: AsyncParsableCommand {
         try Files.write(admission.pem, to: out)
         let admitted = admission.certificate
         try options.print(
-            ["node_id": "\(admitted.nodeID)", "name": admitted.name, "role": admitted.role.rawValue, "certificate": out],
+            [
+                "node_id": "\(admitted.nodeID)", "name": admitted.name, "role": admitted.role.rawValue,
+                "certificate": out,
+            ],
             text: """
                 Admitted “\(admitted.name)” as a \(admitted.role.rawValue).
                   node   \(admitted.nodeID)

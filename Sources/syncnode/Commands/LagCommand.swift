@@ -58,7 +58,9 @@ struct LagCommand: AsyncParsableCommand {
             let now = node.clock()
             let lag = try node.lag()
             if options.json {
-                try printJSON(Document(node: node.name, asOf: JSONTime(now), peers: lag.map { Self.peer($0, node) }), onOneLine: watch)
+                try printJSON(
+                    Document(node: node.name, asOf: JSONTime(now), peers: lag.map { Self.peer($0, node) }),
+                    onOneLine: watch)
             } else {
                 if watch, Terminal.output.isTerminal { print("\u{1b}[H\u{1b}[2J", terminator: "") }
                 print(Self.table(lag, node, now))
@@ -73,7 +75,8 @@ struct LagCommand: AsyncParsableCommand {
             cause: lag.report.cause, lastContact: lag.lastContact.map { JSONTime($0) },
             clockOffsetMs: lag.clockOffsetMilliseconds, roundTripMs: lag.roundTripMilliseconds,
             behind: Amount(lag.report.behind), ahead: Amount(lag.report.ahead),
-            figuresAsOf: lag.report.asOf.map { JSONTime($0) }, figuresToldBy: lag.report.toldBy.map { node.name(of: $0) })
+            figuresAsOf: lag.report.asOf.map { JSONTime($0) },
+            figuresToldBy: lag.report.toldBy.map { node.name(of: $0) })
     }
 
     private static func table(_ lag: [PeerLag], _ node: Node, _ now: WallClock) -> String {
@@ -81,11 +84,17 @@ struct LagCommand: AsyncParsableCommand {
         var table = TextTable("peer", "state", "behind", "ahead", "last contact", "clock", "round trip", "cause")
         for peer in lag {
             table.add([
-                (peer.name, .bold), (peer.report.state.rawValue, style(peer.report.state)), (amount(peer.report.behind), nil),
+                (peer.name, .bold), (peer.report.state.rawValue, style(peer.report.state)),
+                (amount(peer.report.behind), nil),
                 (amount(peer.report.ahead), nil),
-                (peer.lastContact.map { Figures.duration(seconds: Double(now.milliseconds - $0.milliseconds) / 1000) + " ago" } ?? "never", nil),
+                (
+                    peer.lastContact.map {
+                        Figures.duration(seconds: Double(now.milliseconds - $0.milliseconds) / 1000) + " ago"
+                    } ?? "never", nil
+                ),
                 (peer.clockOffsetMilliseconds.map { ($0 >= 0 ? "+" : "") + "\($0) ms" } ?? "?", nil),
-                (peer.roundTripMilliseconds.map { String(format: "%.1f ms", $0) } ?? "?", nil), (cause(peer, node), .dim),
+                (peer.roundTripMilliseconds.map { String(format: "%.1f ms", $0) } ?? "?", nil),
+                (cause(peer, node), .dim),
             ])
         }
         return table.text()

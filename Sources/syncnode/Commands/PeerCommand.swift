@@ -37,11 +37,14 @@ struct PeerCommand: AsyncParsableCommand {
             let node = try options.openNode()
             let peers = try node.replica.addresses().map { address in
                 Peer(
-                    address: address.address, id: address.node.map { "\($0)" }, name: address.node.map { node.name(of: $0) })
+                    address: address.address, id: address.node.map { "\($0)" },
+                    name: address.node.map { node.name(of: $0) })
             }
             var table = TextTable("address", "name", "node")
             for peer in peers { table.add(peer.address, peer.name ?? "(not met yet)", peer.id ?? "") }
-            try options.print(["peers": peers], text: peers.isEmpty ? "No peer is known. Add one: syncnode peer add HOST:PORT" : table.text())
+            try options.print(
+                ["peers": peers],
+                text: peers.isEmpty ? "No peer is known. Add one: syncnode peer add HOST:PORT" : table.text())
         }
     }
 
@@ -60,7 +63,8 @@ struct PeerCommand: AsyncParsableCommand {
                 throw CommandFailure(.noInput, "No address of “\(peer)” is known. `syncnode peer list` shows what is.")
             }
             for address in gone { _ = try node.replica.removeAddress(address.address) }
-            try options.print(["removed": gone.map(\.address)], text: "Forgot \(gone.map(\.address).joined(separator: ", ")).")
+            try options.print(
+                ["removed": gone.map(\.address)], text: "Forgot \(gone.map(\.address).joined(separator: ", ")).")
         }
     }
 }

@@ -28,7 +28,8 @@ enum PullPlanning {
                     name: plan.peer.name, id: plan.peer.node.map { "\($0)" }, address: plan.peer.address,
                     wouldReceive: .init(
                         .init(
-                            changeSets: UInt64(report?.changeSets ?? 0), changes: report?.changes ?? 0, bytes: report?.bytes ?? 0)),
+                            changeSets: UInt64(report?.changeSets ?? 0), changes: report?.changes ?? 0,
+                            bytes: report?.bytes ?? 0)),
                     changesByTable: plan.rehearsal?.changesByTable ?? [:],
                     conflicts: plan.rehearsal?.conflicts.map { .init($0, node) } ?? [], held: report?.held.count ?? 0,
                     partial: plan.isPartial,
@@ -53,7 +54,8 @@ enum PullPlanning {
         if peer.held > 0 { lines.append("  \(peer.held) would be held") }
         for conflict in peer.conflicts {
             lines.append(
-                terminal.styled("  conflict", .yellow) + " \(conflict.table) \(conflict.row.prefix(13)) \(conflict.field): "
+                terminal.styled("  conflict", .yellow)
+                    + " \(conflict.table) \(conflict.row.prefix(13)) \(conflict.field): "
                     + "“\(printableLine(ConflictText.short(conflict.lost)))” by \(conflict.lost.author) would lose to "
                     + "“\(printableLine(ConflictText.short(conflict.current)))” by \(conflict.current.author)")
         }

@@ -6,7 +6,8 @@ import ReplicaStore
 import Trust
 
 struct RosterCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "roster", abstract: "List the members of the workspace.")
+    static let configuration = CommandConfiguration(
+        commandName: "roster", abstract: "List the members of the workspace.")
 
     @OptionGroup var options: GlobalOptions
 
@@ -80,6 +81,8 @@ struct RevokeCommand: AsyncParsableCommand {
         let revocation = try own.revoke(member.node, reason: reason)
         try options.print(
             ["node_id": "\(member.node)", "name": member.name ?? "", "reason": revocation.reason],
-            text: "Revoked “\(member.name ?? node)”. The others learn of it when they next meet this node, or one that knows.")
+            text:
+                "Revoked “\(member.name ?? node)”. The others learn of it when they next meet this node, or one that knows."
+        )
     }
 }

@@ -25,13 +25,18 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
     var listen = "0.0.0.0:7742"
-    @Option(help: ArgumentHelp("Where the operator console listens; it is not part of this version.", valueName: "host:port|off"))
+    @Option(
+        help: ArgumentHelp(
+            "Where the operator console listens; it is not part of this version.", valueName: "host:port|off"))
     var console = "off"
-    @Option(help: "How much to log: trace, debug, info, notice, warning, error or critical.") var logLevel = LogLevelArgument.info
+    @Option(help: "How much to log: trace, debug, info, notice, warning, error or critical.") var logLevel =
+        LogLevelArgument.info
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
-        guard console == "off" else { throw ValidationError("This version has no operator console: leave --console out, or say off.") }
+        guard console == "off" else {
+            throw ValidationError("This version has no operator console: leave --console out, or say off.")
+        }
     }
 
     func run() async throws {

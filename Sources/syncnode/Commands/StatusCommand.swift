@@ -39,13 +39,17 @@ struct StatusCommand: AsyncParsableCommand {
         let status = try node.replica.status()
         let document = Document(
             node: .init(id: "\(node.id)", name: node.name), role: node.certificate.role.rawValue,
-            workspace: .init(id: "\(node.replica.workspace.id)", name: node.replica.workspace.name), data: node.directory,
+            workspace: .init(id: "\(node.replica.workspace.id)", name: node.replica.workspace.name),
+            data: node.directory,
             origin: "\(status.origin)",
-            versionVector: Dictionary(uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
+            versionVector: Dictionary(
+                uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
             rows: Dictionary(uniqueKeysWithValues: status.rows.map { ($0.table, $0.count) }), unsealed: status.unsealed,
             held: status.held, parked: status.parked, conflicts: status.conflicts, catchingUp: status.awaiting > 0,
-            awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes, walBytes: status.walBytes,
-            lastChangeAt: JSONTime(status.lastStamp.wallClock), certificateValidUntil: JSONTime(node.certificate.notAfter))
+            awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
+            walBytes: status.walBytes,
+            lastChangeAt: JSONTime(status.lastStamp.wallClock),
+            certificateValidUntil: JSONTime(node.certificate.notAfter))
         try options.print(document, text: Self.text(status, node))
     }
 
@@ -63,13 +67,16 @@ struct StatusCommand: AsyncParsableCommand {
             ("change sets", "\(Figures.count(status.changeSets)) of \(Figures.count(status.applied.count, "origin"))"),
             ("unsealed", count(status.unsealed, "(sealed when the node next meets another)")),
             ("conflicts", count(Int64(status.conflicts), "(syncnode conflicts)")),
-            ("held", count(status.held, "(syncnode held)")), ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
+            ("held", count(status.held, "(syncnode held)")),
+            ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
             ("awaited", count(status.awaiting, "(values still to come: catching up)")),
             ("size", "\(Figures.bytes(status.sizeBytes)), log \(Figures.bytes(status.walBytes))"),
         ]
         let width = lines.map(\.0.count).max() ?? 0
-        return lines.map { terminal.styled($0.0.padding(toLength: width, withPad: " ", startingAt: 0), .dim) + "  " + $0.1 }
-            .joined(separator: "\n")
+        return lines.map {
+            terminal.styled($0.0.padding(toLength: width, withPad: " ", startingAt: 0), .dim) + "  " + $0.1
+        }
+        .joined(separator: "\n")
     }
 }
 

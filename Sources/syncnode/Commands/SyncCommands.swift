@@ -13,7 +13,8 @@ struct PullCommand: AsyncParsableCommand {
         commandName: "pull", abstract: "Fetch what peers have and this node lacks.",
         discussion: "Cost follows what is missing. Broken off, it goes on where it was.")
 
-    @Argument(help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
     var peers: [String] = []
     @Flag(help: "Show what would come and what would conflict, and change nothing.") var plan = false
     @OptionGroup var options: GlobalOptions
@@ -31,7 +32,8 @@ struct PushCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "push", abstract: "Send peers what this node has and they lack.")
 
-    @Argument(help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
     var peers: [String] = []
     @OptionGroup var options: GlobalOptions
 
@@ -41,7 +43,8 @@ struct PushCommand: AsyncParsableCommand {
 struct SyncCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "sync", abstract: "Pull and push in one go.")
 
-    @Argument(help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
     var peers: [String] = []
     @OptionGroup var options: GlobalOptions
 
@@ -115,7 +118,9 @@ enum PeerExchange {
     }
 
     /// One peer, with a bar, and stopped cleanly by SIGINT.
-    private static func exchange(_ node: Node, _ target: SyncTarget, _ mode: SyncMode, _ verb: String) async -> PeerSyncResult {
+    private static func exchange(_ node: Node, _ target: SyncTarget, _ mode: SyncMode, _ verb: String) async
+        -> PeerSyncResult
+    {
         let bar = ProgressBar("\(verb) \(target.name)")
         let expected = Mutex<UInt64?>(nil)
         let task = Task {
@@ -123,7 +128,9 @@ enum PeerExchange {
                 switch event {
                 case .greeted(_, _, let backlog): expected.withLock { $0 = backlog?.changes }
                 case .received(let tally):
-                    bar.update(done: tally.changes, total: expected.withLock { $0 }, note: "changes, \(Figures.bytes(tally.bytes))")
+                    bar.update(
+                        done: tally.changes, total: expected.withLock { $0 },
+                        note: "changes, \(Figures.bytes(tally.bytes))")
                 case .sent(let tally):
                     bar.update(done: tally.changes, total: nil, note: "changes sent, \(Figures.bytes(tally.bytes))")
                 default: break
@@ -146,16 +153,23 @@ enum PeerExchange {
         var parts: [String] = []
         let (received, sent) = (result.summary.received, result.summary.sent)
         if received.changeSets > 0 {
-            parts.append("received \(Figures.count(received.changes, "change")) in \(Figures.count(received.changeSets, "change set")), \(Figures.bytes(received.bytes))")
+            parts.append(
+                "received \(Figures.count(received.changes, "change")) in \(Figures.count(received.changeSets, "change set")), \(Figures.bytes(received.bytes))"
+            )
         }
         if sent.changeSets > 0 {
-            parts.append("sent \(Figures.count(sent.changes, "change")) in \(Figures.count(sent.changeSets, "change set")), \(Figures.bytes(sent.bytes))")
+            parts.append(
+                "sent \(Figures.count(sent.changes, "change")) in \(Figures.count(sent.changeSets, "change set")), \(Figures.bytes(sent.bytes))"
+            )
         }
         if parts.isEmpty { parts.append("nothing new") }
         if result.summary.conflicts > 0 {
-            parts.append(terminal.styled(Figures.count(result.summary.conflicts, "conflict") + " (syncnode conflicts)", .yellow))
+            parts.append(
+                terminal.styled(Figures.count(result.summary.conflicts, "conflict") + " (syncnode conflicts)", .yellow))
         }
-        if result.summary.held > 0 { parts.append(terminal.styled("\(result.summary.held) held (syncnode held)", .yellow)) }
+        if result.summary.held > 0 {
+            parts.append(terminal.styled("\(result.summary.held) held (syncnode held)", .yellow))
+        }
         parts.append(Figures.duration(seconds: Double(result.durationMilliseconds) / 1000))
         if let failure = result.failure { parts.append(terminal.styled(failure.kind.rawValue, .red)) }
         return "\(name)  \(parts.joined(separator: "  ·  "))"

@@ -7,7 +7,8 @@ import ReplicaStore
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Check every signature, chain and stored value against what was signed.",
-        discussion: "Changes nothing; others may go on writing. Exit code 65 where there is damage, the first of it named.")
+        discussion:
+            "Changes nothing; others may go on writing. Exit code 65 where there is damage, the first of it named.")
 
     @OptionGroup var options: GlobalOptions
 
@@ -51,7 +52,8 @@ struct VerifyCommand: AsyncParsableCommand {
         if !report.isSound {
             throw CommandFailure(
                 .badData,
-                "The replica is damaged: \(Figures.count(report.findingCount, "finding")). The first: \(report.first.map { "\($0)" } ?? "")")
+                "The replica is damaged: \(Figures.count(report.findingCount, "finding")). The first: \(report.first.map { "\($0)" } ?? "")"
+            )
         }
     }
 
@@ -62,8 +64,10 @@ struct VerifyCommand: AsyncParsableCommand {
                 .init(
                     kind: $0.kind.name, table: $0.table, row: $0.id.map { "\($0)" }, field: $0.field,
                     changeSet: $0.dot.map { "\($0)" }, what: $0.what, meaning: $0.kind.meaning, remedy: $0.kind.remedy)
-            }, findingCount: report.findingCount, changeSets: report.changeSets, writes: report.writes, values: report.values,
-            rows: report.rows, conflicts: report.conflicts, held: report.held, unsealed: report.unsealed, hidden: report.hidden,
+            }, findingCount: report.findingCount, changeSets: report.changeSets, writes: report.writes,
+            values: report.values,
+            rows: report.rows, conflicts: report.conflicts, held: report.held, unsealed: report.unsealed,
+            hidden: report.hidden,
             awaited: report.awaiting, parked: report.parked, uncheckedRegisters: report.uncheckedRegisters)
     }
 
@@ -77,7 +81,8 @@ struct VerifyCommand: AsyncParsableCommand {
             if report.awaiting > 0 { text += " Catching up: \(Figures.count(report.awaiting, "value")) still to come." }
             return text
         }
-        return report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \($0)" }.joined(separator: "\n")
+        return report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \($0)" }.joined(
+            separator: "\n")
             + "\n\nChecked \(counts)."
     }
 }
