@@ -162,16 +162,33 @@ struct Statement {
 
     /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
     func cell(_ index: Int32) -> Cell {
-        let kind: LargeValue.Kind
-        switch sqlite3_column_type(handle, index) {
-        case SQLITE_TEXT: kind = .text
-        case SQLITE_BLOB: kind = .blob
-        default: return .inline(value(index))
+        guard let kind = kind(index) else { return .inline(value(index)) }
+        return withBytes(index) { bytes in
+            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
+            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
         }
+    }
+
+    /// A column's bytes where they are what a body says of a value beside it; nil where they are not.
+    func bytes(_ index: Int32, matching large: LargeValue) -> [UInt8]? {
+        guard kind(index) == large.kind else { return nil }
+        return withBytes(index) { bytes in
+            guard UInt64(bytes.count) == large.byteCount, SHA256.digest(bytes) == large.digest else { return nil }
+            return Array(bytes)
+        }
+    }
+
+    private func kind(_ index: Int32) -> LargeValue.Kind? {
+        switch sqlite3_column_type(handle, index) {
+        case SQLITE_TEXT: .text
+        case SQLITE_BLOB: .blob
+        default: nil
+        }
+    }
+
+    private func withBytes<T>(_ index: Int32, _ body: (UnsafeRawBufferPointer) -> T) -> T {
         let start = sqlite3_column_blob(handle, index)
-        let bytes = UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, index)))
-        guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
-        return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
+        return body(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, index))))
     }
 
     func values(_ range: Range<Int32>) -> [Value] { range.map(value) }
