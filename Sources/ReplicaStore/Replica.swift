@@ -128,8 +128,12 @@ public final class Replica: Sendable {
                 && Settings.value("declared", reader) == mark
         }
         guard !current else { return }
+        try connections.engineWrite { try Self.migrate($0) }
+        // What was captured under the former declarations is sealed under them: an insert did not write columns that
+        // came later, and a delete buries the values that are parked.
+        try seal()
         try connections.engineWrite { writer in
-            try Self.migrate(writer)
+            try Sealer(try EngineTransaction(writer, now: clock()), key: key).sealAll()
             try Declaration.declare(tables, in: writer)
             try Settings.set("declared", to: mark, in: writer)
         }
