@@ -52,24 +52,27 @@ let package = Package(
         library("Trust", ["ReplicationModel", "COpenSSL"]),
         library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", grdb]),
         library("NewsStore", ["ReplicationModel", "ReplicaStore"]),
-        library("PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
+        library(
+            "PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
         library(
             "NodeRuntime",
             [
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "PeerTransport",
-                logging, lifecycle,
+                nioCore, nioPosix, logging, lifecycle,
             ]),
 
         .executableTarget(
             name: "syncnode",
             dependencies: [
                 "ReplicationModel", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
-                "NodeRuntime", argumentParser, logging,
+                "NodeRuntime", "ReplicationWire", argumentParser, logging, lifecycle,
             ],
             swiftSettings: strict),
         .executableTarget(
             name: "syncbench",
-            dependencies: ["ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite"],
+            dependencies: [
+                "ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite", argumentParser,
+            ],
             swiftSettings: strict),
 
         tests("ReplicationModelTests", ["ReplicationModel"]),
@@ -80,7 +83,10 @@ let package = Package(
         tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
         tests(
             "PeerTransportTests",
-            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix, nioEmbedded]),
+            [
+                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
+                nioEmbedded,
+            ]),
         tests("ProcessTests", ["ReplicationModel"]),
     ],
     swiftLanguageModes: [.v6]

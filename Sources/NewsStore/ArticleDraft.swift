@@ -47,6 +47,11 @@ public struct ArticleDraft: Hashable, Sendable {
         if !name.isEmpty, !subjects.contains(name) { subjects.append(name) }
     }
 
+    /// A column that holds more than the engine takes.
+    var oversizedField: ArticleField? {
+        ArticleField.allCases.first { (fields[$0]?.utf8.count ?? 0) > Limits.valueBytes }
+    }
+
     /// Gives an article without a headline one from its first sentence.
     mutating func completeHeadline() {
         guard fields[.headline] == nil else { return }

@@ -35,7 +35,7 @@ struct NewsItemReader {
         }
         draft.completeHeadline()
         draft.ignored = members.map(\.name).filter { !used.contains($0) }
-        for field in ArticleField.allCases where (draft[field]?.utf8.count ?? 0) > Limits.valueBytes {
+        if let field = draft.oversizedField {
             throw NewsItemError(cause: "\(field.rawValue) is longer than \(Limits.valueBytes) bytes")
         }
         return draft

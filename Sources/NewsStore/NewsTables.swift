@@ -44,14 +44,14 @@ public enum NewsTables {
 
     static let articleSubjects = Table("article_subjects", columns: [Column("article_id"), Column("subject")])
 
-    /// Plain indexes, made on every replica and replicated to none.
-    public static let localIndexes: [String] = [
-        "CREATE INDEX IF NOT EXISTS articles_by_day ON articles(published_on)",
-        "CREATE INDEX IF NOT EXISTS commitment_parties_by_commitment ON commitment_parties(commitment_id)",
-        "CREATE INDEX IF NOT EXISTS commitment_sources_by_commitment ON commitment_sources(commitment_id)",
-        "CREATE INDEX IF NOT EXISTS commitment_sources_by_article ON commitment_sources(article_id)",
-        "CREATE INDEX IF NOT EXISTS commitment_events_by_commitment ON commitment_events(commitment_id)",
-        "CREATE INDEX IF NOT EXISTS article_subjects_by_article ON article_subjects(article_id)",
+    /// Plain indexes, which every replica makes for itself: each by its name and what it is on.
+    static let localIndexes: [(name: String, columns: String)] = [
+        ("articles_by_day", "articles(published_on)"),
+        ("commitment_parties_by_commitment", "commitment_parties(commitment_id)"),
+        ("commitment_sources_by_commitment", "commitment_sources(commitment_id)"),
+        ("commitment_sources_by_article", "commitment_sources(article_id)"),
+        ("commitment_events_by_commitment", "commitment_events(commitment_id)"),
+        ("article_subjects_by_article", "article_subjects(article_id)"),
     ]
 
     /// The search index: made with the first search, brought up to date by every one.

@@ -2,6 +2,8 @@
 //
 // Invariant: all text of the input ends up in a column; what is not understood as a header piece is body.
 
+internal import ReplicationModel
+
 /// The parser of raw wire text: one story a file.
 public enum WireParser {
     /// The longest input: a body may take `Limits.valueBytes`, and a header and a wider encoding stand around it.
@@ -31,6 +33,11 @@ public enum WireParser {
                 nextStep: "Check that it is the right file.")
         }
         draft.completeHeadline()
+        if let field = draft.oversizedField {
+            throw NewsError(
+                .badInput, operation: "import", object: name,
+                cause: "its \(field.rawValue) is longer than \(Limits.valueBytes) bytes", nextStep: "Split it.")
+        }
         return draft
     }
 }

@@ -105,7 +105,7 @@ extension Replica {
     }
 }
 
-private struct ConflictReader {
+struct ConflictReader {
     let reader: Reader
     let origins: OriginBook
     let tables: [Int64: CompiledTable]

@@ -96,30 +96,36 @@ struct Log {
         var backlog = Backlog.none
         for record in origins.records where record.applied > vector[record.origin] {
             let known = vector[record.origin]
+            guard let before = totals(record.origin, known),
+                let first = firstStamp(Dot(origin: record.origin, sequence: known.next))
+            else { throw ReplicaError.damaged("the log of \(record.origin) after \(known)") }
             backlog.changeSets += record.applied.rawValue - known.rawValue
-            let before = try totals(of: record, at: known)
             backlog.changes += record.totals.changes - before.changes
             backlog.bytes += record.totals.bytes - before.bytes
-            let first = try reader.integer(
-                "SELECT first_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?", .integer(record.number),
-                .integer(Int64(bitPattern: known.next.rawValue)))
-            if let first, let stamp = Stamp(rawValue: first) {
-                backlog.oldest = min(backlog.oldest ?? stamp.wallClock, stamp.wallClock)
-            }
+            backlog.oldest = min(backlog.oldest ?? first.wallClock, first.wallClock)
         }
         return backlog
     }
 
-    private func totals(of record: OriginRecord, at sequence: SequenceNumber) throws -> Totals {
+    func totals(_ origin: Origin, _ sequence: SequenceNumber) -> Totals? {
         guard sequence > .zero else { return .zero }
-        let statement = try reader.prepare("SELECT changes, bytes FROM sync_change_sets WHERE origin = ? AND seq = ?")
+        return find("SELECT changes, bytes FROM sync_change_sets WHERE origin = ? AND seq = ?", origin, sequence) {
+            Totals(changes: UInt64(bitPattern: $0.integer(0)), bytes: UInt64(bitPattern: $0.integer(1)))
+        }
+    }
+
+    func firstStamp(_ dot: Dot) -> Stamp? {
+        find("SELECT first_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?", dot.origin, dot.sequence) {
+            Stamp(rawValue: $0.integer(0))
+        } ?? nil
+    }
+
+    /// A failing read counts as not found: the caller says what that means.
+    private func find<T>(_ sql: String, _ origin: Origin, _ sequence: SequenceNumber, _ body: (Statement) -> T) -> T? {
+        guard let record = origins[origin], let statement = try? reader.prepare(sql) else { return nil }
         statement.bind(1, record.number)
         statement.bind(2, Int64(bitPattern: sequence.rawValue))
-        let totals = try statement.first {
-            Totals(changes: UInt64(bitPattern: statement.integer(0)), bytes: UInt64(bitPattern: statement.integer(1)))
-        }
-        guard let totals else { throw ReplicaError.damaged("the log lacks \(record.origin):\(sequence)") }
-        return totals
+        return (try? statement.first { body(statement) }) ?? nil
     }
 }
 
@@ -208,4 +214,15 @@ struct LargeValues {
         }
         return nil
     }
+}
+
+/// What the log tells of origins' totals, within one snapshot.
+public struct LogFigures {
+    let log: Log
+
+    /// Everything an origin wrote up to and with a change set; nil where it is not in the log.
+    public func totals(_ origin: Origin, _ sequence: SequenceNumber) -> Totals? { log.totals(origin, sequence) }
+
+    /// When a change set was written: its first stamp; nil where it is not in the log.
+    public func writtenAt(_ dot: Dot) -> WallClock? { log.firstStamp(dot)?.wallClock }
 }

@@ -18,13 +18,15 @@ public struct PeerFacts: Sendable, Hashable {
     public var roundTripMicroseconds: Int64?
     public var software: String
     public var schemaMatches: Bool
-    /// What the peer holds of ours: cause and detail in one line; empty where nothing.
-    public var held: String
+    /// What the peer said it had for us, when it greeted.
+    public var backlog: Backlog?
+    /// What the peer holds of what it was sent.
+    public var held: [HeldChangeSet]
 
     public init(
         at: WallClock, applied: VersionVector, safe: VersionVector, told: VersionVector,
         clockOffsetMilliseconds: Int64? = nil, roundTripMicroseconds: Int64? = nil, software: String = "",
-        schemaMatches: Bool = true, held: String = ""
+        schemaMatches: Bool = true, backlog: Backlog? = nil, held: [HeldChangeSet] = []
     ) {
         self.at = at
         self.applied = applied
@@ -34,21 +36,8 @@ public struct PeerFacts: Sendable, Hashable {
         self.roundTripMicroseconds = roundTripMicroseconds
         self.software = software
         self.schemaMatches = schemaMatches
-        self.held = held
-    }
-}
-
-/// What the peer said it had for us.
-public struct ToldBacklog: Sendable, Hashable {
-    public var backlog: Backlog
-    /// What we had when it said so.
-    public var base: VersionVector
-    public var at: WallClock
-
-    public init(backlog: Backlog, base: VersionVector, at: WallClock) {
         self.backlog = backlog
-        self.base = base
-        self.at = at
+        self.held = held
     }
 }
 
@@ -81,7 +70,6 @@ public struct PeerFailure: Sendable, Hashable {
 public struct PeerRecord: Sendable, Hashable {
     public let node: NodeID
     public var facts: PeerFacts?
-    public var backlog: ToldBacklog?
     public var secondHand: SecondHand?
     /// When bytes last came from it.
     public var lastContact: WallClock?
@@ -98,6 +86,9 @@ public struct PeerAddress: Sendable, Hashable {
     public let address: String
     /// Whose it was when it was last reached; nil where it never was.
     public let node: NodeID?
+    /// Of the last attempt to reach it.
+    public let failure: PeerFailure?
+    public let lastAttempt: WallClock?
 }
 
 extension Replica {
@@ -119,6 +110,17 @@ extension Replica {
         }
     }
 
+    /// An attempt to reach an address ended as said.
+    public func recordAttempt(at address: String, failure: PeerFailure?) throws {
+        try write { writer in
+            try writer.execute(
+                "UPDATE sync_addresses SET last_attempt = ?, failure = ?, failure_kind = ? WHERE address = ?",
+                [
+                    .integer(clock().milliseconds), Value(failure?.message ?? ""), Value(failure?.kind ?? ""), Value(address),
+                ])
+        }
+    }
+
     /// Writes down whose address it proved to be.
     public func setNode(_ node: NodeID, at address: String) throws {
         try write { writer in
@@ -133,8 +135,14 @@ extension Replica {
     /// In the order in which they were added.
     public func addresses() throws -> [PeerAddress] {
         try read { reader in
-            try reader.query("SELECT address, node FROM sync_addresses ORDER BY added_at, address").map { row in
-                PeerAddress(address: row[0].string ?? "", node: row[1].bytes.flatMap { NodeID(bytes: $0) })
+            try reader.query(
+                "SELECT address, node, failure, failure_kind, last_attempt FROM sync_addresses ORDER BY added_at, address"
+            ).map { row in
+                let message = row[2].string ?? ""
+                return PeerAddress(
+                    address: row[0].string ?? "", node: row[1].bytes.flatMap { NodeID(bytes: $0) },
+                    failure: message.isEmpty ? nil : PeerFailure(kind: row[3].string ?? "", message: message),
+                    lastAttempt: Self.time(row[4]))
             }
         }
     }
@@ -151,20 +159,12 @@ extension Replica {
                 ("clock_offset_ms", facts.clockOffsetMilliseconds.map { .integer($0) } ?? .null),
                 ("round_trip_us", facts.roundTripMicroseconds.map { .integer($0) } ?? .null),
                 ("software", Value(facts.software)), ("schema_matches", .integer(facts.schemaMatches ? 1 : 0)),
-                ("held", Value(facts.held)), ("live", .integer(live ? 1 : 0)), ("failure", Value("")),
+                ("backlog_sets", facts.backlog.map { .integer(Int64(clamping: $0.changeSets)) } ?? .null),
+                ("backlog_changes", facts.backlog.map { .integer(Int64(clamping: $0.changes)) } ?? .null),
+                ("backlog_bytes", facts.backlog.map { .integer(Int64(clamping: $0.bytes)) } ?? .null),
+                ("backlog_oldest", facts.backlog?.oldest.map { .integer($0.milliseconds) } ?? .null),
+                ("held", Value(Self.text(facts.held))), ("live", .integer(live ? 1 : 0)), ("failure", Value("")),
                 ("failure_kind", Value("")),
-            ])
-    }
-
-    public func observe(_ node: NodeID, _ told: ToldBacklog) throws {
-        try update(
-            node,
-            [
-                ("backlog_sets", .integer(Int64(clamping: told.backlog.changeSets))),
-                ("backlog_changes", .integer(Int64(clamping: told.backlog.changes))),
-                ("backlog_bytes", .integer(Int64(clamping: told.backlog.bytes))),
-                ("backlog_oldest", told.backlog.oldest.map { .integer($0.milliseconds) } ?? .null),
-                ("backlog_base", Self.blob(told.base)), ("backlog_at", .integer(told.at.milliseconds)),
             ])
     }
 
@@ -222,14 +222,8 @@ extension Replica {
                 at: at, applied: applied, safe: safe, told: vector(row["told"]) ?? VersionVector(),
                 clockOffsetMilliseconds: row["clock_offset_ms"].integer,
                 roundTripMicroseconds: row["round_trip_us"].integer, software: row["software"].string ?? "",
-                schemaMatches: row["schema_matches"].integer == 1, held: row["held"].string ?? "")
-        }
-        if let sets = row["backlog_sets"].integer, let at = time(row["backlog_at"]) {
-            record.backlog = ToldBacklog(
-                backlog: Backlog(
-                    changeSets: UInt64(sets), changes: UInt64(row["backlog_changes"].integer ?? 0),
-                    bytes: UInt64(row["backlog_bytes"].integer ?? 0), oldest: time(row["backlog_oldest"])),
-                base: vector(row["backlog_base"]) ?? VersionVector(), at: at)
+                schemaMatches: row["schema_matches"].integer == 1, backlog: backlog(row),
+                held: held(row["held"].string ?? ""))
         }
         if let applied = vector(row["second_applied"]), let at = time(row["second_at"]),
             let from = row["second_from"].bytes.flatMap({ NodeID(bytes: $0) })
@@ -243,6 +237,35 @@ extension Replica {
         }
         record.isLive = row["live"].integer == 1
         return record
+    }
+
+    private static func backlog(_ row: Row) -> Backlog? {
+        guard let sets = row["backlog_sets"].integer else { return nil }
+        return Backlog(
+            changeSets: UInt64(sets), changes: UInt64(row["backlog_changes"].integer ?? 0),
+            bytes: UInt64(row["backlog_bytes"].integer ?? 0), oldest: time(row["backlog_oldest"]))
+    }
+
+    // MARK: Held change sets as lines: origin, sequence, cause, release or nothing, detail
+
+    private static func text(_ held: [HeldChangeSet]) -> String {
+        held.map { held in
+            let release = held.releaseAt.map { String($0.milliseconds) } ?? ""
+            let detail = held.detail.replacing("\n", with: " ").replacing("\t", with: " ")
+            return "\(held.dot.origin)\t\(held.dot.sequence)\t\(held.cause.rawValue)\t\(release)\t\(detail)"
+        }.joined(separator: "\n")
+    }
+
+    private static func held(_ text: String) -> [HeldChangeSet] {
+        text.split(separator: "\n").compactMap { line in
+            let parts = line.split(separator: "\t", maxSplits: 4, omittingEmptySubsequences: false)
+            guard parts.count == 5, let origin = Origin(String(parts[0])), let sequence = UInt64(parts[1]),
+                let cause = HeldCause(rawValue: String(parts[2]))
+            else { return nil }
+            return HeldChangeSet(
+                dot: Dot(origin: origin, sequence: SequenceNumber(sequence)), cause: cause, detail: String(parts[4]),
+                releaseAt: Int64(parts[3]).map { WallClock(milliseconds: $0) })
+        }
     }
 
     // MARK: Vectors as blobs: 24 bytes of origin and 8 of sequence an entry, ascending

@@ -90,7 +90,7 @@ extension Replica {
 }
 
 /// One transaction of applying.
-private final class Batch {
+final class Batch {
     private let writer: Writer
     private let replica: Replica
     private let peer: NodeID?

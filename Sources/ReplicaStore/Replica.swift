@@ -212,4 +212,25 @@ public final class Replica: Sendable {
     public func backlog(lackedBy vector: VersionVector) throws -> Backlog {
         try read { try Log($0).backlog(lackedBy: vector) }
     }
+
+    /// Figures of the log, and the vectors they go with, all of one moment.
+    public func withLogFigures<T>(
+        _ body: (LogFigures, _ applied: VersionVector, _ safe: VersionVector) throws -> T
+    ) throws -> T {
+        try read { reader in
+            let origins = try OriginBook(reader)
+            return try body(LogFigures(log: try Log(reader)), origins.applied, try Self.safe(origins, reader))
+        }
+    }
+
+    /// A fact that this replica keeps for itself, by name; nil where it was never set.
+    public func note(_ name: String) throws -> String? {
+        try read { try Settings.value("note_" + name, $0)?.string }
+    }
+
+    /// Keeps a fact, by name.
+    public func setNote(_ name: String, to text: String) throws {
+        guard try note(name) != text else { return }
+        try write { try Settings.set("note_" + name, to: Value(text), in: $0) }
+    }
 }

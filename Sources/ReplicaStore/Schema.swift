@@ -80,7 +80,9 @@ enum Schema {
         CREATE TABLE sync_roster(digest BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 
         -- Where peers are, and what is known of them.
-        CREATE TABLE sync_addresses(address TEXT PRIMARY KEY, node BLOB, added_at INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE sync_addresses(
+            address TEXT PRIMARY KEY, node BLOB, added_at INTEGER NOT NULL, last_attempt INTEGER,
+            failure TEXT NOT NULL DEFAULT '', failure_kind TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
         CREATE TABLE sync_peers(
             node BLOB PRIMARY KEY,
             -- Reaching it: milliseconds; `failure` is empty where the last attempt went well.
@@ -89,9 +91,8 @@ enum Schema {
             -- Told by the peer itself, at `known_at`.
             applied BLOB, safe BLOB, told BLOB, known_at INTEGER, clock_offset_ms INTEGER, round_trip_us INTEGER,
             software TEXT, schema_matches INTEGER, held TEXT,
-            -- What the peer said it had for us, and what we had then.
+            -- What the peer said it had for us, when it greeted.
             backlog_sets INTEGER, backlog_changes INTEGER, backlog_bytes INTEGER, backlog_oldest INTEGER,
-            backlog_base BLOB, backlog_at INTEGER,
             -- Told by another node.
             second_applied BLOB, second_at INTEGER, second_from BLOB) WITHOUT ROWID;
         """

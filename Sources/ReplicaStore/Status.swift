@@ -105,3 +105,10 @@ extension Replica {
         }
     }
 }
+
+extension Replica {
+    /// What SQLite itself finds wrong with the file; empty where nothing.
+    public func quickCheck() throws -> [String] {
+        try read { try $0.query("PRAGMA quick_check").compactMap { $0[0].string }.filter { $0 != "ok" } }
+    }
+}

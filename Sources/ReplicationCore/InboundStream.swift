@@ -47,7 +47,9 @@ struct InboundStream: Sendable {
     var isDrained: Bool { waiting.isEmpty && !isApplying }
 
     /// A change set begins. `applied` is the replica's vector now.
-    mutating func begin(_ start: ChangeSetStart, flowBytes: UInt64, applied: VersionVector) throws(Violation) -> ReceivedStep {
+    mutating func begin(_ start: ChangeSetStart, flowBytes: UInt64, applied: VersionVector) throws(Violation)
+        -> ReceivedStep
+    {
         guard isEnabled else { throw Violation(.unexpectedFrame, "a change set that was not asked for") }
         guard assembler == nil else { throw Violation(.unexpectedFrame, "a change set inside another") }
         let assembler = try ChangeSetAssembler(start)
@@ -108,7 +110,9 @@ struct InboundStream: Sendable {
 
     /// The peer has sent everything it had when it began.
     mutating func end() throws(Violation) {
-        guard isEnabled, assembler == nil, !isEnded else { throw Violation(.unexpectedFrame, "a stream end out of place") }
+        guard isEnabled, assembler == nil, !isEnded else {
+            throw Violation(.unexpectedFrame, "a stream end out of place")
+        }
         isEnded = true
     }
 

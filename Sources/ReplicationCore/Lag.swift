@@ -10,6 +10,7 @@ public struct LogTotals {
     /// When a change set was written: its first stamp.
     public var writtenAt: (Dot) -> WallClock?
 
+    /// Puts one together; each parameter is the property of its name.
     public init(totals: @escaping (Origin, SequenceNumber) -> Totals?, writtenAt: @escaping (Dot) -> WallClock?) {
         self.totals = totals
         self.writtenAt = writtenAt
@@ -18,20 +19,25 @@ public struct LogTotals {
 
 /// How much one side lacks of the other's. Nil: not known.
 public struct LagFigures: Hashable, Sendable {
+    /// How many change sets.
     public var changeSets: UInt64?
     /// Field writes.
     public var changes: UInt64?
+    /// Of bodies and the values beside them.
     public var bytes: UInt64?
     /// Age of the oldest change set that is lacking; zero where none is.
     public var seconds: Double?
 
+    /// Nil stands for what is not known.
     public init(changeSets: UInt64?, changes: UInt64?, bytes: UInt64?, seconds: Double?) {
         self.changeSets = changeSets
         self.changes = changes
         self.bytes = bytes
         self.seconds = seconds
     }
+    /// Nothing is known.
     public static let unknown = LagFigures(changeSets: nil, changes: nil, bytes: nil, seconds: nil)
+    /// Known to lack nothing.
     public static let none = LagFigures(changeSets: 0, changes: 0, bytes: 0, seconds: 0)
 }
 
@@ -64,6 +70,7 @@ public enum PeerConnection: Hashable, Sendable {
 
 /// What is known of a peer's vector, and from whom.
 public struct PeerVector: Hashable, Sendable {
+    /// Its vector then.
     public var applied: VersionVector
     /// The part of it below which nothing is awaited.
     public var safe: VersionVector
@@ -76,6 +83,7 @@ public struct PeerVector: Hashable, Sendable {
     /// What the peer holds of what it was sent.
     public var held: [HeldChangeSet]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(
         applied: VersionVector, safe: VersionVector, asOf: WallClock, toldBy: NodeID? = nil, backlog: Backlog? = nil,
         held: [HeldChangeSet] = []
@@ -98,6 +106,7 @@ public struct PeerVector: Hashable, Sendable {
 
 /// How far this node and a peer are apart.
 public struct LagReport: Hashable, Sendable {
+    /// What they are to each other.
     public var state: LagState
     /// One line for people; empty where the state says it all.
     public var cause: String
@@ -150,14 +159,17 @@ public enum Lag {
     }
 
     /// What the peer lacks of ours, from this replica's own log.
-    static func figuresAhead(ours: VersionVector, peer: VersionVector, totals: LogTotals, now: WallClock) -> LagFigures {
+    static func figuresAhead(ours: VersionVector, peer: VersionVector, totals: LogTotals, now: WallClock) -> LagFigures
+    {
         var result = LagFigures.none
         var oldest: WallClock?
         for (origin, sequence) in ours.entries where peer[origin] < sequence {
             let theirs = peer[origin]
             result.changeSets = result.changeSets.map { $0 + sequence.rawValue - theirs.rawValue }
             let before = theirs == .zero ? Totals.zero : totals.totals(origin, theirs)
-            if let before, let all = totals.totals(origin, sequence), all.changes >= before.changes, all.bytes >= before.bytes {
+            if let before, let all = totals.totals(origin, sequence), all.changes >= before.changes,
+                all.bytes >= before.bytes
+            {
                 result.changes = result.changes.map { $0 + all.changes - before.changes }
                 result.bytes = result.bytes.map { $0 + all.bytes - before.bytes }
             } else {
@@ -198,7 +210,8 @@ public enum Lag {
     }
 
     private static func cause(of held: HeldChangeSet) -> String {
-        held.detail.isEmpty ? "\(held.dot): \(held.cause.rawValue)" : "\(held.dot): \(held.cause.rawValue), \(held.detail)"
+        held.detail.isEmpty
+            ? "\(held.dot): \(held.cause.rawValue)" : "\(held.dot): \(held.cause.rawValue), \(held.detail)"
     }
 
     /// A clock that went back makes no negative age.

@@ -32,7 +32,9 @@ struct PeerKnowledge: Sendable {
     mutating func confirm(_ entries: VersionVector) throws(Violation) {
         guard !entries.isEmpty else { return }
         confirmed.formUnion(entries)
-        guard confirmed.count <= Limits.origins else { throw Violation(.tooLarge, "a vector of \(confirmed.count) origins") }
+        guard confirmed.count <= Limits.origins else {
+            throw Violation(.tooLarge, "a vector of \(confirmed.count) origins")
+        }
         presumed.formUnion(entries)
     }
 

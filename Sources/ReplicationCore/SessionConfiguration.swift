@@ -11,15 +11,20 @@ public enum SessionRole: Hashable, Sendable {
 
 /// What the replica holds, as far as a peer is concerned.
 public struct LocalState: Hashable, Sendable {
+    /// The version vector.
     public var applied: VersionVector
+    /// Where less is safe than is applied.
     public var safeBelow: SafeBelow
+    /// At most 32 bytes; equal rosters have equal digests.
     public var rosterDigest: [UInt8]
+    /// At most 32 bytes; equal declarations have equal digests.
     public var schemaDigest: [UInt8]
     /// What is held here, so that it is not sent again.
     public var held: [HeldChangeSet]
     /// What is known of other nodes than the peer, with the time that was.
     public var thirdNodes: [ThirdNode]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(
         applied: VersionVector, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
         held: [HeldChangeSet] = [], thirdNodes: [ThirdNode] = []
@@ -41,6 +46,7 @@ public struct PeerMemory: Hashable, Sendable {
     /// The peer's, as it was heard last: `PeerObservation.applied`.
     public var heard: RememberedVector?
 
+    /// Puts one together; each parameter is the property of its name.
     public init(told: RememberedVector? = nil, heard: RememberedVector? = nil) {
         self.told = told
         self.heard = heard
@@ -66,22 +72,30 @@ public struct SessionLimits: Hashable, Sendable {
     /// What this side lets the peer have in flight.
     public var windowBytes: UInt64 = FrameLimits.defaultWindowBytes
 
+    /// The defaults, which the specification names.
     public init() {}
 }
 
 /// Everything a session is told before it begins.
 public struct SessionConfiguration: Sendable {
+    /// Dialling, and with what wish, or answering.
     public var role: SessionRole
+    /// A peer of another is refused.
     public var workspace: WorkspaceID
+    /// This node.
     public var node: NodeID
     /// Whose key the connection proved.
     public var peer: NodeID
     /// For people: "syncnode 0.1.0".
     public var software: String
+    /// The replica as the session begins.
     public var local: LocalState
+    /// From earlier sessions with this peer.
     public var memory: PeerMemory
+    /// Waits and sizes.
     public var limits: SessionLimits
 
+    /// Puts one together; each parameter is the property of its name.
     public init(
         role: SessionRole, workspace: WorkspaceID, node: NodeID, peer: NodeID, software: String, local: LocalState,
         memory: PeerMemory = PeerMemory(), limits: SessionLimits = SessionLimits()

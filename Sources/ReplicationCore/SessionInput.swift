@@ -36,17 +36,20 @@ public enum SessionInput: Sendable {
 
 /// Change sets, changes and bytes that were really exchanged.
 public struct Tally: Hashable, Sendable {
+    /// How many, or which, in the order in which they are to be applied.
     public var changeSets: UInt64
     /// Field writes.
     public var changes: UInt64
     /// Bodies and the values that travelled beside them.
     public var bytes: UInt64
 
+    /// Puts one together; each parameter is the property of its name.
     public init(changeSets: UInt64 = 0, changes: UInt64 = 0, bytes: UInt64 = 0) {
         self.changeSets = changeSets
         self.changes = changes
         self.bytes = bytes
     }
+    /// Adds what another session or batch did.
     public static func += (left: inout Tally, right: Tally) {
         left.changeSets += right.changeSets
         left.changes += right.changes
@@ -56,11 +59,14 @@ public struct Tally: Hashable, Sendable {
 
 /// A change set read from the store for sending.
 public struct OutgoingChangeSet: Hashable, Sendable {
+    /// Which.
     public var dot: Dot
     /// Field writes in it.
     public var changes: UInt64
+    /// As it is to be sent: values that a later one supersedes may be nil.
     public var changeSet: SealedChangeSet
 
+    /// Puts one together; each parameter is the property of its name.
     public init(dot: Dot, changes: UInt64, changeSet: SealedChangeSet) {
         self.dot = dot
         self.changes = changes
@@ -70,10 +76,12 @@ public struct OutgoingChangeSet: Hashable, Sendable {
 
 /// What the store had to send, in arrival order, which respects causality.
 public struct OutgoingBatch: Hashable, Sendable {
+    /// How many, or which, in the order in which they are to be applied.
     public var changeSets: [OutgoingChangeSet]
     /// There was no more when it was read.
     public var reachedEnd: Bool
 
+    /// Puts one together; each parameter is the property of its name.
     public init(changeSets: [OutgoingChangeSet], reachedEnd: Bool) {
         self.changeSets = changeSets
         self.reachedEnd = reachedEnd
@@ -84,14 +92,20 @@ public struct OutgoingBatch: Hashable, Sendable {
 public struct ApplyReport: Hashable, Sendable {
     /// The replica's whole vector now.
     public var applied: VersionVector
+    /// Where less is safe than is applied.
     public var safeBelow: SafeBelow
     /// Change sets of this batch that could not be applied yet.
     public var held: [HeldChangeSet]
     /// What was new in it.
     public var received: Tally
+    /// Lost writes that were new in it.
     public var conflicts: UInt64
 
-    public init(applied: VersionVector, safeBelow: SafeBelow = .all, held: [HeldChangeSet] = [], received: Tally, conflicts: UInt64 = 0) {
+    /// Puts one together; each parameter is the property of its name.
+    public init(
+        applied: VersionVector, safeBelow: SafeBelow = .all, held: [HeldChangeSet] = [], received: Tally,
+        conflicts: UInt64 = 0
+    ) {
         self.applied = applied
         self.safeBelow = safeBelow
         self.held = held

@@ -39,12 +39,14 @@ public enum SessionTimer: Hashable, Sendable, CaseIterable {
 
 /// What to read from the store.
 public struct OutgoingRequest: Hashable, Sendable {
+    /// What the peer has, or will have once it has all that was sent.
     public var lackedBy: VersionVector
     /// Origins of which nothing is sent in this session for now.
     public var skipping: Set<Origin>
     /// As much as fits, but at least one change set where there is any.
     public var maxBytes: UInt64
 
+    /// Puts one together; each parameter is the property of its name.
     public init(lackedBy: VersionVector, skipping: Set<Origin>, maxBytes: UInt64) {
         self.lackedBy = lackedBy
         self.skipping = skipping
@@ -54,10 +56,13 @@ public struct OutgoingRequest: Hashable, Sendable {
 
 /// What is known of the peer, at first hand.
 public struct PeerObservation: Hashable, Sendable {
+    /// Of whom.
     public var peer: NodeID
+    /// When it was true, by this clock.
     public var at: WallClock
     /// The peer's vector, as it told it.
     public var applied: VersionVector
+    /// Where less is safe at the peer than is applied.
     public var safeBelow: SafeBelow
     /// Ours, as the peer was told it.
     public var told: VersionVector
@@ -67,13 +72,17 @@ public struct PeerObservation: Hashable, Sendable {
     public var held: [HeldChangeSet]
     /// How far the peer's clock is ahead of ours; nil where it is not known.
     public var clockOffsetMilliseconds: Int64?
+    /// There and back; nil where it was not measured.
     public var roundTripMicroseconds: Int64?
+    /// For people.
     public var software: String
+    /// Its schema digest equals ours.
     public var schemaMatches: Bool
 
     /// The part of the peer's vector that counts as acknowledged.
     public var safe: VersionVector { safeBelow.safe(of: applied) }
 
+    /// Nothing known yet of `peer`.
     public init(peer: NodeID, at: WallClock) {
         self.peer = peer
         self.at = at
@@ -110,6 +119,8 @@ public enum SessionEvent: Hashable, Sendable {
 public enum SessionEnding: Hashable, Sendable {
     /// What was asked for is done and acknowledged.
     case completed
+    /// The peer ended its stream without so many change sets that it greeted with, and that are not held here.
+    case incomplete(missing: UInt64)
     /// `stop` was asked for.
     case stopped
     /// The peer said goodbye before what was asked for was done.
@@ -132,11 +143,13 @@ public struct SessionSummary: Hashable, Sendable {
     public var received = Tally()
     /// Acknowledged by the peer.
     public var sent = Tally()
+    /// Lost writes that what was received brought.
     public var conflicts: UInt64 = 0
     /// Received and held here.
     public var held: UInt64 = 0
     /// Received, and known already.
     public var duplicates: UInt64 = 0
 
+    /// Nothing yet.
     public init() {}
 }

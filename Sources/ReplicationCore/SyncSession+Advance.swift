@@ -83,7 +83,8 @@ extension SyncSession {
     }
 
     private mutating func tellEnd() {
-        guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted, roster.sending == .nothing
+        guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
+            roster.sending == .nothing
         else { return }
         outbound.isEndTold = true
         // A dialling side that had nothing to send says goodbye at once.
@@ -96,7 +97,9 @@ extension SyncSession {
         guard phase == .exchanging, mode.live || outbound.sentBytes > 0, !local.thirdNodes.isEmpty,
             local.thirdNodes != toldThirdNodes
         else { return }
-        if let last = lastThirdNodesAt, now.uptime < last.advanced(byMilliseconds: configuration.limits.thirdNodesMilliseconds) {
+        if let last = lastThirdNodesAt,
+            now.uptime < last.advanced(byMilliseconds: configuration.limits.thirdNodesMilliseconds)
+        {
             return
         }
         lastThirdNodesAt = now.uptime
@@ -136,7 +139,17 @@ extension SyncSession {
         guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, !acknowledgementDue else { return }
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
         guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
-        end(.completed, saying: .goodbye)
+        let missing = mode.receive ? countMissing() : 0
+        end(missing == 0 ? .completed : .incomplete(missing: missing), saying: .goodbye)
+    }
+
+    /// What the peer greeted with, and neither came nor is held.
+    private func countMissing() -> UInt64 {
+        peerTarget.entries.reduce(0) { sum, entry in
+            let have = local.applied[entry.key]
+            return have < entry.value && !heldOrigins.contains(entry.key)
+                ? sum + entry.value.rawValue - have.rawValue : sum
+        }
     }
 
     mutating func observe() {

@@ -27,7 +27,9 @@ extension SyncSession {
         switch frame {
         case .rosterRecords(let records): try roster.received(records)
         case .changeSet(let start):
-            guard mode.live || !inbound.isEnded else { throw Violation(.unexpectedFrame, "a change set after the stream's end") }
+            guard mode.live || !inbound.isEnded else {
+                throw Violation(.unexpectedFrame, "a change set after the stream's end")
+            }
             took(try inbound.begin(start, flowBytes: frame.flowBytes, applied: local.applied))
         case .values(let piece): took(try inbound.add(piece, flowBytes: frame.flowBytes))
         case .streamEnd(let news):
@@ -35,7 +37,9 @@ extension SyncSession {
             try confirm(news)
         case .acknowledgement(let acknowledgement): try received(acknowledgement)
         case .announcement(let news):
-            guard mode.live else { throw Violation(.unexpectedFrame, "an announcement in a session that does not stay") }
+            guard mode.live else {
+                throw Violation(.unexpectedFrame, "an announcement in a session that does not stay")
+            }
             try confirm(news)
             if !inbound.isEnabled { emit(.peerHasMore) }
         case .thirdNodes(let nodes): received(nodes)

@@ -14,7 +14,9 @@ extension SyncSession {
     }
 
     /// Sends this side's greeting: as a difference, where the peer remembers what this side told it last.
-    private mutating func greet(mode: SyncMode?, backlog: Backlog?, peerRemembers: Identifier128?, baseUnknown: Bool = false) {
+    private mutating func greet(
+        mode: SyncMode?, backlog: Backlog?, peerRemembers: Identifier128?, baseUnknown: Bool = false
+    ) {
         var delta = VectorDelta(whole: local.applied)
         if let told = configuration.memory.told, told.digest == peerRemembers {
             delta = VectorDelta(local.applied, since: told)
@@ -64,7 +66,9 @@ extension SyncSession {
 
     /// The answering side is greeted.
     private mutating func receivedCall(_ greeting: Greeting, vector: VersionVector?) throws(Violation) {
-        guard let mode = greeting.mode else { throw Violation(.malformed, "a dialling side that does not say its mode") }
+        guard let mode = greeting.mode else {
+            throw Violation(.malformed, "a dialling side that does not say its mode")
+        }
         self.mode = mode
         inbound = InboundStream(isEnabled: mode.send, limits: configuration.limits)
         let window = outbound.windowBytes
@@ -101,7 +105,9 @@ extension SyncSession {
     }
 
     mutating func received(wholeVector vector: VersionVector) throws(Violation) {
-        guard phase == .awaitingWholeVector else { throw Violation(.unexpectedFrame, "a whole vector that was not asked for") }
+        guard phase == .awaitingWholeVector else {
+            throw Violation(.unexpectedFrame, "a whole vector that was not asked for")
+        }
         peer.greeted(vector)
         _ = peer.liftHolds()
         begun()
@@ -129,6 +135,8 @@ extension SyncSession {
     private mutating func begun() {
         phase = .exchanging
         hasGreeted = true
+        peerTarget = peer.confirmed
+        heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrameAt = now.uptime
         lastPingAt = now.uptime

@@ -36,6 +36,10 @@ public struct SyncSession: Sendable {
     var heldToTell: [HeldChangeSet] = []
     /// What this side had when it greeted: a session that does not stay ends with it.
     var target = VersionVector()
+    /// What the peer had when it greeted: a session that does not stay brings it, or says that it did not.
+    var peerTarget = VersionVector()
+    /// Origins of which something is or was held here in this session.
+    var heldOrigins: Set<Origin> = []
     var hasGreeted = false
     /// Digest of this side's vector that the dialling side remembers.
     var callerRemembers: Identifier128?
@@ -167,6 +171,7 @@ public struct SyncSession: Sendable {
         summary.conflicts += report.conflicts
         summary.held += UInt64(report.held.count)
         heldToTell += report.held
+        heldOrigins.formUnion(report.held.map(\.dot.origin))
         acknowledgementDue = true
         emit(.received(summary.received))
         if !report.held.isEmpty { emit(.heldHere(report.held)) }

@@ -7,10 +7,14 @@ public import ReplicationWire
 public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
     /// Which rule. More may come.
     public struct Rule: RawRepresentable, Hashable, Sendable {
+        /// A word for logs and programs.
         public let rawValue: String
+        /// - Parameter rawValue: the word.
         public init(rawValue: String) { self.rawValue = rawValue }
 
+        /// It speaks another version.
         public static let protocolVersion = Rule(rawValue: "protocol_version")
+        /// It belongs to another workspace.
         public static let workspace = Rule(rawValue: "workspace")
         /// The node that it greets as is not the one whose key it proved.
         public static let node = Rule(rawValue: "node")
@@ -18,6 +22,7 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         public static let unexpectedFrame = Rule(rawValue: "unexpected_frame")
         /// Bytes that are no frame, or a frame that contradicts itself.
         public static let malformed = Rule(rawValue: "malformed")
+        /// Beyond a limit.
         public static let tooLarge = Rule(rawValue: "too_large")
         /// More in flight than the window allows.
         public static let window = Rule(rawValue: "window")
@@ -32,7 +37,9 @@ public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
         /// A change set that the store found to break a rule.
         public static let changeSet = Rule(rawValue: "change_set")
     }
+    /// What it broke.
     public let rule: Rule
+    /// One line for people.
     public let description: String
     /// What the peer is told.
     public let notice: ErrorNotice

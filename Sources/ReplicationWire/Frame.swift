@@ -66,32 +66,47 @@ public struct SyncMode: Hashable, Sendable {
     /// It stays, and both tell what is committed later.
     public var live: Bool
 
+    /// Puts one together; each parameter is the property of its name.
     public init(receive: Bool, send: Bool, live: Bool = false) {
         self.receive = receive
         self.send = send
         self.live = live
     }
+    /// Receives alone.
     public static let pull = SyncMode(receive: true, send: false)
+    /// Sends alone.
     public static let push = SyncMode(receive: false, send: true)
+    /// Does both, and ends.
     public static let sync = SyncMode(receive: true, send: true)
+    /// Does both, and stays.
     public static let live = SyncMode(receive: true, send: true, live: true)
 }
 
 /// The first frame of either side.
 public struct Greeting: Hashable, Sendable {
+    /// `FrameLimits.protocolVersion`; a side that speaks no other refuses any other.
     public var protocolVersion: UInt32
+    /// The workspace that both are members of.
     public var workspace: WorkspaceID
+    /// The node it speaks of.
     public var node: NodeID
+    /// The sender's wall clock as it sends.
     public var clock: WallClock
+    /// The vector of the node that is spoken of.
     public var applied: VectorDelta
+    /// Where less of that is safe than is applied.
     public var safeBelow: SafeBelow
+    /// Where it differs from the receiver's, both send their records.
     public var rosterDigest: [UInt8]
+    /// Only observed: another schema holds or parks what it does not know.
     public var schemaDigest: [UInt8]
     /// From the dialling side alone.
     public var mode: SyncMode?
     /// From the answering side alone: what it will send.
     public var backlog: Backlog?
+    /// What the sender keeps and cannot apply yet: the first of each origin.
     public var held: [HeldChangeSet]
+    /// For people: "syncnode 0.1.0".
     public var software: String
     /// Zero: the default.
     public var windowBytes: UInt64
@@ -100,6 +115,7 @@ public struct Greeting: Hashable, Sendable {
     /// From the answering side alone: the dialling side's base is not known here.
     public var baseUnknown: Bool
 
+    /// Puts one together; each parameter is the property of its name.
     public init(
         protocolVersion: UInt32 = FrameLimits.protocolVersion, workspace: WorkspaceID, node: NodeID, clock: WallClock,
         applied: VectorDelta, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
@@ -133,6 +149,7 @@ public struct RosterRecords: Hashable, Sendable {
     /// More of the same roster follow.
     public var more: Bool
 
+    /// Puts one together; each parameter is the property of its name.
     public init(records: [[UInt8]], digest: [UInt8], more: Bool = false) {
         self.records = records
         self.digest = digest
@@ -144,13 +161,16 @@ public struct RosterRecords: Hashable, Sendable {
 public struct ChangeSetStart: Hashable, Sendable {
     /// What the body says of itself: always there in a frame that was decoded, and not needed to encode one.
     public var header: ChangeSetHeader?
+    /// The signed bytes.
     public var body: [UInt8]
+    /// Ed25519, 64 bytes.
     public var signature: [UInt8]
     /// How many values stand beside the body.
     public var valueCount: Int
     /// Which of them are absent, ascending.
     public var absent: [Int]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(header: ChangeSetHeader?, body: [UInt8], signature: [UInt8], valueCount: Int, absent: [Int]) {
         self.header = header
         self.body = body
@@ -162,10 +182,12 @@ public struct ChangeSetStart: Hashable, Sendable {
 
 /// Values of the change set last begun, or pieces of one.
 public struct ValuesPiece: Hashable, Sendable {
+    /// None is empty.
     public var values: [[UInt8]]
     /// The last of `values` goes on in the next values frame.
     public var continues: Bool
 
+    /// Puts one together; each parameter is the property of its name.
     public init(values: [[UInt8]], continues: Bool) {
         self.values = values
         self.continues = continues
@@ -176,11 +198,14 @@ public struct ValuesPiece: Hashable, Sendable {
 public struct Acknowledgement: Hashable, Sendable {
     /// Entries of the sender's vector that the receiver has not been told.
     public var applied: VersionVector
+    /// Where less of that is safe than is applied.
     public var safeBelow: SafeBelow
     /// Bytes of change set and values frames dealt with since the session began.
     public var receivedBytes: UInt64
+    /// What the sender keeps and cannot apply yet: the first of each origin.
     public var held: [HeldChangeSet]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(applied: VersionVector, safeBelow: SafeBelow, receivedBytes: UInt64, held: [HeldChangeSet]) {
         self.applied = applied
         self.safeBelow = safeBelow
@@ -191,11 +216,14 @@ public struct Acknowledgement: Hashable, Sendable {
 
 /// What the sender knows of a node that is not part of this session.
 public struct ThirdNode: Hashable, Sendable {
+    /// The node it speaks of.
     public var node: NodeID
+    /// The vector of the node that is spoken of.
     public var applied: VersionVector
     /// When that was true, by the clock of the side that heard it.
     public var asOf: WallClock
 
+    /// Puts one together; each parameter is the property of its name.
     public init(node: NodeID, applied: VersionVector, asOf: WallClock) {
         self.node = node
         self.applied = applied
@@ -209,12 +237,14 @@ public struct ErrorNotice: Hashable, Sendable {
     public enum Code: String, Hashable, Sendable, CaseIterable {
         case `protocol`, workspace, refused, malformed, tooLarge = "too_large", busy, `internal`, timeout, fork, other
     }
+    /// What a program needs to know of it.
     public var code: Code
     /// For people.
     public var message: String
     /// When to try again; nil: not by itself.
     public var retryAfterMilliseconds: UInt64?
 
+    /// Puts one together; each parameter is the property of its name.
     public init(code: Code, message: String, retryAfterMilliseconds: UInt64? = nil) {
         self.code = code
         self.message = message
@@ -224,10 +254,14 @@ public struct ErrorNotice: Hashable, Sendable {
 
 /// Asks for membership. Protocols/joining is Trust's; the exchange only carries the bytes.
 public struct JoinRequest: Hashable, Sendable {
+    /// PKCS #10, DER.
     public var certificateRequest: [UInt8]
+    /// Names the invitation without its secret.
     public var invitation: [UInt8]
+    /// That the invitation's secret is known.
     public var proof: [UInt8]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(certificateRequest: [UInt8], invitation: [UInt8], proof: [UInt8]) {
         self.certificateRequest = certificateRequest
         self.invitation = invitation
@@ -237,14 +271,21 @@ public struct JoinRequest: Hashable, Sendable {
 
 /// Grants membership.
 public struct JoinResponse: Hashable, Sendable {
+    /// The workspace that both are members of.
     public var workspace: WorkspaceID
+    /// For people.
     public var workspaceName: String
+    /// DER.
     public var certificate: [UInt8]
+    /// The authority's certificate, DER.
     public var authority: [UInt8]
+    /// DER.
     public var rosterRecords: [[UInt8]]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(
-        workspace: WorkspaceID, workspaceName: String, certificate: [UInt8], authority: [UInt8], rosterRecords: [[UInt8]]
+        workspace: WorkspaceID, workspaceName: String, certificate: [UInt8], authority: [UInt8],
+        rosterRecords: [[UInt8]]
     ) {
         self.workspace = workspace
         self.workspaceName = workspaceName

@@ -12,7 +12,9 @@ public struct FrameError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What is wrong, for people.
     public let description: String
 
-    static func malformed(_ description: String) -> FrameError { FrameError(isTooLarge: false, description: description) }
+    static func malformed(_ description: String) -> FrameError {
+        FrameError(isTooLarge: false, description: description)
+    }
     static func tooLarge(_ description: String) -> FrameError { FrameError(isTooLarge: true, description: description) }
 }
 
@@ -41,7 +43,8 @@ extension FrameCodec {
         case .acknowledgement(let acknowledgement):
             return .acknowledgement(
                 Acknowledgement(
-                    applied: try vector(acknowledgement.applied), safeBelow: SafeBelow(try entries(acknowledgement.safeBelow)),
+                    applied: try vector(acknowledgement.applied),
+                    safeBelow: SafeBelow(try entries(acknowledgement.safeBelow)),
                     receivedBytes: try number(acknowledgement.receivedBytes, "received_bytes"),
                     held: try readHeld(acknowledgement.held)))
         case .announcement(let announcement): return .announcement(try vector(announcement.applied))
@@ -62,7 +65,9 @@ extension FrameCodec {
         }
         let base = try identifier(wire.applied.baseDigest, "base_digest")
         let delta = VectorDelta(base: base, entries: try entries(wire.applied.vector))
-        guard base != nil || !delta.entries.values.contains(.zero) else { throw .malformed("greeting: a zero in a whole vector") }
+        guard base != nil || !delta.entries.values.contains(.zero) else {
+            throw .malformed("greeting: a zero in a whole vector")
+        }
         let backlog = wire.hasBacklog ? try readBacklog(wire.backlog) : nil
         return Greeting(
             protocolVersion: wire.`protocol`, workspace: workspace, node: node, clock: try clock(wire.clockMs),
@@ -109,7 +114,8 @@ extension FrameCodec {
             throw .malformed("change set: absent values that do not ascend within the count")
         }
         return ChangeSetStart(
-            header: header, body: body, signature: [UInt8](wire.signature), valueCount: Int(wire.valueCount), absent: absent)
+            header: header, body: body, signature: [UInt8](wire.signature), valueCount: Int(wire.valueCount),
+            absent: absent)
     }
 
     private static func readValues(_ wire: WireValuesFrame) throws(FrameError) -> ValuesPiece {
@@ -129,7 +135,9 @@ extension FrameCodec {
         guard wire.count <= FrameLimits.held else { throw .tooLarge("\(wire.count) held change sets in one frame") }
         var result: [HeldChangeSet] = []
         for held in wire {
-            guard let origin = Origin(bytes: held.origin) else { throw .malformed("held: an origin that is not 24 bytes") }
+            guard let origin = Origin(bytes: held.origin) else {
+                throw .malformed("held: an origin that is not 24 bytes")
+            }
             let cause: HeldCause =
                 switch held.cause {
                 case .clockAhead: .clockAhead
@@ -154,7 +162,9 @@ extension FrameCodec {
         else { throw .tooLarge("third nodes: too many") }
         var result: [ThirdNode] = []
         for third in wire {
-            guard let node = NodeID(bytes: third.node) else { throw .malformed("third nodes: a node that is not 16 bytes") }
+            guard let node = NodeID(bytes: third.node) else {
+                throw .malformed("third nodes: a node that is not 16 bytes")
+            }
             result.append(ThirdNode(node: node, applied: try vector(third.applied), asOf: try clock(third.asOfMs)))
         }
         return result
@@ -180,7 +190,8 @@ extension FrameCodec {
     }
 
     private static func readJoinRequest(_ wire: WireJoinRequest) throws(FrameError) -> JoinRequest {
-        guard wire.certificateRequest.count <= FrameLimits.rosterRecordBytes, wire.invitation.count <= 64, wire.proof.count <= 64
+        guard wire.certificateRequest.count <= FrameLimits.rosterRecordBytes, wire.invitation.count <= 64,
+            wire.proof.count <= 64
         else { throw .tooLarge("join request") }
         return JoinRequest(
             certificateRequest: [UInt8](wire.certificateRequest), invitation: [UInt8](wire.invitation),
@@ -188,8 +199,11 @@ extension FrameCodec {
     }
 
     private static func readJoinResponse(_ wire: WireJoinResponse) throws(FrameError) -> JoinResponse {
-        guard let workspace = WorkspaceID(bytes: wire.workspace) else { throw .malformed("join response: the workspace") }
-        guard wire.certificate.count <= FrameLimits.rosterRecordBytes, wire.authority.count <= FrameLimits.rosterRecordBytes,
+        guard let workspace = WorkspaceID(bytes: wire.workspace) else {
+            throw .malformed("join response: the workspace")
+        }
+        guard wire.certificate.count <= FrameLimits.rosterRecordBytes,
+            wire.authority.count <= FrameLimits.rosterRecordBytes,
             wire.rosterRecords.count <= FrameLimits.rosterRecordsInFrame,
             wire.rosterRecords.allSatisfy({ $0.count <= FrameLimits.rosterRecordBytes })
         else { throw .tooLarge("join response") }
@@ -205,13 +219,16 @@ extension FrameCodec {
     private static func entries(_ wire: WireVector) throws(FrameError) -> [Origin: SequenceNumber] {
         let count = wire.sequences.count
         guard count <= Limits.origins else { throw .tooLarge("a vector of \(count) origins") }
-        guard wire.origins.count == count * 24 else { throw .malformed("a vector whose origins and sequences do not match") }
+        guard wire.origins.count == count * 24 else {
+            throw .malformed("a vector whose origins and sequences do not match")
+        }
         let bytes = [UInt8](wire.origins)
         var result: [Origin: SequenceNumber] = [:]
         result.reserveCapacity(count)
         var last: Origin?
         for index in 0..<count {
-            guard let origin = Origin(bytes: bytes[index * 24..<(index + 1) * 24]), last.map({ $0 < origin }) ?? true else {
+            guard let origin = Origin(bytes: bytes[index * 24..<(index + 1) * 24]), last.map({ $0 < origin }) ?? true
+            else {
                 throw .malformed("a vector that does not ascend by origin")
             }
             last = origin
@@ -220,7 +237,9 @@ extension FrameCodec {
         return result
     }
 
-    private static func vector(_ wire: WireVector) throws(FrameError) -> VersionVector { VersionVector(try entries(wire)) }
+    private static func vector(_ wire: WireVector) throws(FrameError) -> VersionVector {
+        VersionVector(try entries(wire))
+    }
 
     private static func sequence(_ raw: UInt64) throws(FrameError) -> SequenceNumber {
         guard raw <= FrameLimits.sequence else { throw .tooLarge("a sequence number of \(raw)") }

@@ -41,10 +41,12 @@ public struct VectorDelta: Hashable, Sendable {
 
 /// A vector that was exchanged with a peer in an earlier session, and its digest.
 public struct RememberedVector: Hashable, Sendable {
+    /// The vector itself.
     public let vector: VersionVector
     /// The first 16 bytes of SHA-256 over `vector.digestInput`. Whoever keeps the vector makes the digest.
     public let digest: Identifier128
 
+    /// Puts one together; each parameter is the property of its name.
     public init(vector: VersionVector, digest: Identifier128) {
         self.vector = vector
         self.digest = digest
@@ -71,6 +73,7 @@ public struct SafeBelow: Hashable, Sendable {
     /// May hold zeros: nothing of that origin is safe yet.
     public var entries: [Origin: SequenceNumber]
 
+    /// Puts one together; each parameter is the property of its name.
     public init(_ entries: [Origin: SequenceNumber] = [:]) { self.entries = entries }
     /// Everything applied is safe.
     public static let all = SafeBelow()

@@ -24,14 +24,11 @@ public struct CertificateAuthority: Sendable {
             notAfter: now.advanced(by: CertificateProfile.authorityValidityMilliseconds),
             publicKey: key.publicKey, extensions: Self.authorityExtensions(workspace, key.publicKey))
         do {
-            try self.init(certificate: AuthorityCertificate(der: template.signed(with: key)), key: key)
-        } catch let refusal as CertificateRefusal {
-            preconditionFailure("an authority's certificate made here does not keep to the profile: \(refusal)")
-        } catch let error as TrustError {
-            throw error
+            certificate = try AuthorityCertificate(der: template.signed(with: key))
         } catch {
-            preconditionFailure("\(error)")
+            preconditionFailure("an authority's certificate made here does not keep to the profile: \(error)")
         }
+        self.key = key
     }
 
     /// Joins a certificate and its key.

@@ -136,7 +136,8 @@ public struct IdentityDirectory: Sendable {
         guard holdsAuthority else {
             throw TrustError(
                 .notFound, "use the authority of workspace", "\"\(authority.name)\"",
-                cause: "this node does not hold its private key", nextStep: "run the command on the node that made "
+                cause: "this node does not hold its private key",
+                nextStep: "run the command on the node that made "
                     + "the workspace, or on one that its authority-key.pem was copied to")
         }
         return try CertificateAuthority(certificate: authority, key: .load(path: file(Names.authorityKey)))

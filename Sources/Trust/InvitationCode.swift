@@ -148,6 +148,21 @@ public struct InvitationCode: Hashable, Sendable {
         }
     }
 
+    /// Checks that `authority` is the one the code names: to be asked of the answer to a join request.
+    /// - Throws: `otherAuthority` or `otherWorkspace`.
+    public func check(_ authority: AuthorityCertificate) throws(CertificateRefusal) {
+        guard authority.fingerprint == authorityFingerprint else {
+            throw CertificateRefusal(
+                .otherAuthority,
+                "the authority of workspace \"\(authority.name)\" is not the one that the invitation code names; "
+                    + "check the address, or ask for a new code")
+        }
+        guard authority.workspace == workspace else {
+            throw CertificateRefusal(
+                .otherWorkspace, "the invitation code names another workspace than its authority; ask for a new code")
+        }
+    }
+
     private static func decode(_ bytes: ArraySlice<UInt8>) -> InvitationCode? {
         var reader = ByteReader(bytes)
         guard let workspace = reader.take(16).flatMap({ WorkspaceID(bytes: $0) }),

@@ -66,7 +66,9 @@ public struct InvitationStore: Sendable {
                 .notFound, "find", "invitation \(id)", cause: "this node gave out no such invitation",
                 nextStep: "dial the node that made the code, or ask for a new one")
         }
-        let contents = try SecureFile.withPrivateContents(path: file(id), operation: "read the invitation") { Array($0) }
+        let contents = try SecureFile.withPrivateContents(path: file(id), operation: "read the invitation") {
+            Array($0)
+        }
         guard var invitation = Stored.decode(contents), invitation.id == id else {
             throw TrustError(
                 .malformed, "read the invitation", file(id), cause: "it is not what syncnode wrote",
@@ -82,7 +84,9 @@ public struct InvitationStore: Sendable {
         var invitations: [Invitation] = []
         for name in try SecureFile.names(inDirectory: path, operation: "list the invitations in")
         where name.hasSuffix(".json") {
-            guard let bytes = Hexadecimal.decode(name.dropLast(5)), let id = InvitationID(bytes: bytes) else { continue }
+            guard let bytes = Hexadecimal.decode(name.dropLast(5)), let id = InvitationID(bytes: bytes) else {
+                continue
+            }
             invitations.append(try invitation(id))
         }
         return invitations.sorted { $0.createdAt < $1.createdAt }
@@ -100,7 +104,8 @@ public struct InvitationStore: Sendable {
     ) throws(TrustError) -> Invitation {
         var invitation = try invitation(id)
         func refused(_ code: TrustError.Code, _ cause: String) -> TrustError {
-            TrustError(code, "redeem", "the invitation of \"\(invitation.name)\"", cause: cause, nextStep: "invite again")
+            TrustError(
+                code, "redeem", "the invitation of \"\(invitation.name)\"", cause: cause, nextStep: "invite again")
         }
         guard invitation.proofKey.isValid(proof, exporter: exporter, request: request.der) else {
             throw refused(.wrongProof, "the other side did not prove that it knows the secret")
@@ -127,7 +132,9 @@ public struct InvitationStore: Sendable {
     private func usedFile(_ id: InvitationID) -> String { "\(path)/\(id).used" }
 
     private func usedBy(_ id: InvitationID) throws(TrustError) -> NodeID {
-        let text = try SecureFile.withPrivateContents(path: usedFile(id), operation: "read the invitation") { Array($0) }
+        let text = try SecureFile.withPrivateContents(path: usedFile(id), operation: "read the invitation") {
+            Array($0)
+        }
         guard let node = NodeID(String(decoding: text, as: UTF8.self).prefix { $0 != "\n" }) else {
             throw TrustError(
                 .malformed, "read the invitation", usedFile(id), cause: "it names no node",

@@ -15,7 +15,9 @@ public struct PublicKey: Sendable {
     ///   signature fits many messages, so it would prove nothing.
     public init?(bytes: [UInt8]) {
         guard bytes.count == 32, !Self.isOfSmallOrder(bytes) else { return nil }
-        let handle = OpenSSL.call { Owned(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, 32), free: EVP_PKEY_free) }
+        let handle = OpenSSL.call {
+            Owned(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nil, bytes, 32), free: EVP_PKEY_free)
+        }
         guard let handle else { return nil }
         self.init(bytes: bytes, handle: KeyHandle(handle))
     }

@@ -41,7 +41,8 @@ public final class SigningKey: Sendable {
     /// Reads a key file: PKCS #8 in PEM, not encrypted.
     /// - Throws: `exposedFile` where someone other than this user could read or write it, with the `chmod` to run.
     public static func load(path: String) throws(TrustError) -> SigningKey {
-        try SecureFile.withPrivateContents(path: path, operation: "load the signing key") { contents throws(TrustError) in
+        try SecureFile.withPrivateContents(path: path, operation: "load the signing key") {
+            contents throws(TrustError) in
             let key = OpenSSL.call { () -> SigningKey? in
                 guard let bio = memoryBIO(reading: contents) else { return nil }
                 // A callback that gives no password: without one OpenSSL would ask at the terminal.

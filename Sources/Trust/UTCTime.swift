@@ -9,8 +9,9 @@ func utc(_ time: WallClock) -> String {
     let bounded = min(max(time.milliseconds, -62_167_219_200_000), 253_402_300_799_999)
     let milliseconds = bounded - (bounded % 86_400_000 + 86_400_000) % 86_400_000
     let seconds = (bounded - milliseconds) / 1000
-    let days = milliseconds / 86_400_000 + 719_468
-    let era = days / 146_097
+    // Counted from 1 March of the year -400, so that no day is negative.
+    let days = milliseconds / 86_400_000 + 719_468 + 146_097
+    let era = days / 146_097 - 1
     let dayOfEra = days % 146_097
     let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
     let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)

@@ -26,7 +26,8 @@ enum Figures {
         var size = Double(value)
         for unit in ["B", "kB", "MB", "GB"] {
             if size < 1000 || unit == "GB" {
-                return unit == "B" || size >= 10 ? "\(Int(size.rounded())) \(unit)" : String(format: "%.1f %@", size, unit)
+                return unit == "B" || size >= 10
+                    ? "\(Int(size.rounded())) \(unit)" : String(format: "%.1f %@", size, unit)
             }
             size /= 1000
         }
@@ -51,7 +52,8 @@ enum Figures {
         let (year, month, day) = civil(days)
         let seconds = milliseconds / 1000
         return String(
-            format: "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day, seconds / 3600, seconds / 60 % 60, seconds % 60,
+            format: "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day, seconds / 3600, seconds / 60 % 60,
+            seconds % 60,
             milliseconds % 1000)
     }
 

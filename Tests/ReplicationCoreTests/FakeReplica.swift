@@ -97,8 +97,10 @@ final class FakeReplica {
         let header = ChangeSetHeader(
             origin: origin, sequence: sequence,
             previous: sequence == SequenceNumber(1)
-                ? Digest.none : Digest(first: Identifier128(high: 1, low: sequence.rawValue), second: origin.node.identifier),
-            contextChanges: VersionVector(), firstStamp: stamp, lastStamp: stamp, totalsBefore: before, changes: changes,
+                ? Digest.none
+                : Digest(first: Identifier128(high: 1, low: sequence.rawValue), second: origin.node.identifier),
+            contextChanges: VersionVector(), firstStamp: stamp, lastStamp: stamp, totalsBefore: before,
+            changes: changes,
             besideBytes: besideBytes)
         let body = ChangeSetCodec.encode(ChangeSet(header: header, tables: [table]))
         let values = large.enumerated().map { index, length in
@@ -107,7 +109,8 @@ final class FakeReplica {
         let sealed = SealedChangeSet(body: body, signature: [UInt8](repeating: 9, count: 64), values: values)
         let dot = Dot(origin: origin, sequence: sequence)
         append(OutgoingChangeSet(dot: dot, changes: changes, changeSet: sealed))
-        totals[origin] = Totals(changes: before.changes + changes, bytes: before.bytes + UInt64(body.count) + besideBytes)
+        totals[origin] = Totals(
+            changes: before.changes + changes, bytes: before.bytes + UInt64(body.count) + besideBytes)
         return dot
     }
 
@@ -184,6 +187,7 @@ final class FakeReplica {
         func remembered(_ vector: VersionVector) -> RememberedVector {
             RememberedVector(vector: vector, digest: fakeDigest(vector.digestInput))
         }
-        memory[observation.peer] = PeerMemory(told: remembered(observation.told), heard: remembered(observation.applied))
+        memory[observation.peer] = PeerMemory(
+            told: remembered(observation.told), heard: remembered(observation.applied))
     }
 }

@@ -18,7 +18,9 @@ final class World {
             wall: WallClock(milliseconds: 1_790_000_000_000 + microseconds / 1000 + skew))
     }
 
-    func schedule(after delay: Int64, _ action: @escaping () -> Void) { schedule(at: microseconds + max(0, delay), action) }
+    func schedule(after delay: Int64, _ action: @escaping () -> Void) {
+        schedule(at: microseconds + max(0, delay), action)
+    }
 
     func schedule(at: Int64, _ action: @escaping () -> Void) {
         order += 1
@@ -27,7 +29,11 @@ final class World {
         var high = events.count
         while low < high {
             let middle = (low + high) / 2
-            if (events[middle].at, events[middle].order) < (event.at, event.order) { high = middle } else { low = middle + 1 }
+            if (events[middle].at, events[middle].order) < (event.at, event.order) {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
         events.insert(event, at: low)
     }
@@ -160,12 +166,10 @@ final class Endpoint {
         let bytes = FrameCodec.encode(frame)
         sentBytes += bytes.count + 4
         deliver { endpoint in
-            do {
+            do throws(FrameError) {
                 endpoint.give(.frame(try FrameCodec.decode(bytes)))
-            } catch let error as FrameError {
-                endpoint.give(.undecodable(error))
             } catch {
-                endpoint.network.complain("\(error)")
+                endpoint.give(.undecodable(error))
             }
         }
     }
@@ -228,7 +232,8 @@ final class Network {
     /// Joins two replicas; the session begins when the world runs.
     func connect(
         _ dialler: FakeReplica, _ answerer: FakeReplica, _ mode: SyncMode, skew: Int64 = 0,
-        limits: SessionLimits = SessionLimits(), alter: (inout SessionConfiguration, inout SessionConfiguration) -> Void = { _, _ in }
+        limits: SessionLimits = SessionLimits(),
+        alter: (inout SessionConfiguration, inout SessionConfiguration) -> Void = { _, _ in }
     ) -> (dialler: Endpoint, answerer: Endpoint) {
         var left = configuration(.dialling(mode), dialler, peer: answerer.id, limits: limits)
         var right = configuration(.answering, answerer, peer: dialler.id, limits: limits)

@@ -47,7 +47,8 @@ import Testing
         right.write(as: origin(2))
         let again = network.exchange(left, right, .sync)
         #expect(again.dialler.ending == .completed)
-        guard case .greeting(let greeting) = again.dialler.sent[0], case .greeting(let answer) = again.answerer.sent[0] else {
+        guard case .greeting(let greeting) = again.dialler.sent[0], case .greeting(let answer) = again.answerer.sent[0]
+        else {
             Issue.record("no greetings")
             return
         }
@@ -89,8 +90,12 @@ import Testing
     }
 
     @Test func aReplicaThatWasSetBackSaysSoInItsDifference() {
-        let before = VersionVector([origin(1): SequenceNumber(5), origin(2): SequenceNumber(5), origin(3): SequenceNumber(1)])
-        let now = VersionVector([origin(1): SequenceNumber(3), origin(3): SequenceNumber(1), origin(4): SequenceNumber(1)])
+        let before = VersionVector([
+            origin(1): SequenceNumber(5), origin(2): SequenceNumber(5), origin(3): SequenceNumber(1),
+        ])
+        let now = VersionVector([
+            origin(1): SequenceNumber(3), origin(3): SequenceNumber(1), origin(4): SequenceNumber(1),
+        ])
         let wide = (10...40).reduce(into: (before, now)) { pair, number in
             pair.0[origin(UInt64(number))] = SequenceNumber(1)
             pair.1[origin(UInt64(number))] = SequenceNumber(1)

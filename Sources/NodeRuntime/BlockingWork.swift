@@ -1,0 +1,15 @@
+// Where calls that block go: SQLite and files, never on an event loop or one of Swift's own threads.
+//
+// Invariant: work begun is finished, whether or not anybody still waits for it, so that no transaction is cut in half.
+
+internal import Dispatch
+
+enum BlockingWork {
+    private static let queue = DispatchQueue(label: "syncnode.blocking", qos: .userInitiated, attributes: .concurrent)
+
+    static func run<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Result { try body() }) }
+        }
+    }
+}

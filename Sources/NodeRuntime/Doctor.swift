@@ -1,0 +1,146 @@
+// What is wrong with a node's set-up, found by looking at it, and how to mend it.
+//
+// Invariant: an examination changes nothing.
+
+internal import Foundation
+internal import ReplicaStore
+internal import ReplicationCore
+internal import ReplicationModel
+internal import Trust
+
+/// Examines a node.
+public enum Doctor {
+    /// How a check came out.
+    public enum State: String, Sendable {
+        case well
+        /// Works, and wants an eye on it.
+        case watch
+        case broken
+    }
+
+    /// One thing that was looked at.
+    public struct Check: Sendable {
+        public let name: String
+        public let state: State
+        /// What was found.
+        public let finding: String
+        /// What to do; empty where nothing need be done.
+        public let remedy: String
+    }
+
+    private static let day: Int64 = 86_400_000
+
+    /// - Parameter open: opens the node.
+    public static func examine(_ directory: String, open: () throws -> Node) -> [Check] {
+        var checks = [diskSpace(directory)]
+        let node: Node
+        do {
+            node = try open()
+        } catch {
+            let missing = (error as? ReplicaError)?.code == .absent
+            checks.append(
+                Check(
+                    name: "node", state: .broken, finding: "\(error)",
+                    remedy: missing
+                        ? "If the replica is lost, `syncnode doctor --rebuild` makes an empty one; then `syncnode pull`."
+                        : ""))
+            return checks
+        }
+        checks.append(
+            Check(
+                name: "identity", state: .well,
+                finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
+        checks.append(certificate(node))
+        checks.append(clock(node))
+        for check in [replica, backlog, peers] {
+            do {
+                checks.append(try check(node))
+            } catch {
+                checks.append(
+                    Check(name: "replica", state: .broken, finding: "\(error)", remedy: "Run `syncnode verify`."))
+            }
+        }
+        return checks
+    }
+
+    private static func diskSpace(_ directory: String) -> Check {
+        let attributes = try? FileManager.default.attributesOfFileSystem(forPath: directory)
+        guard let free = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value else {
+            return Check(
+                name: "directory", state: .broken, finding: "\(directory) cannot be looked at",
+                remedy: "Make it with `syncnode init` or `syncnode join`, or name another with --data.")
+        }
+        let megabytes = free / 1_000_000
+        return Check(
+            name: "disk", state: megabytes < 500 ? .watch : .well, finding: "\(megabytes) MB free under \(directory)",
+            remedy: megabytes < 500 ? "Make room: a replica that cannot write takes nothing in." : "")
+    }
+
+    private static func certificate(_ node: Node) -> Check {
+        let left = node.certificate.notAfter.milliseconds - node.clock().milliseconds
+        if left < 0 {
+            return Check(
+                name: "certificate", state: .broken,
+                finding: "it ran out \(-left / day) days ago: no peer talks to this node",
+                remedy: "Ask an admin for a new one: `syncnode join --request FILE`, `admit`, `join --certificate`.")
+        }
+        return Check(
+            name: "certificate", state: left < 30 * day ? .watch : .well, finding: "valid for \(left / day) more days",
+            remedy: left < 30 * day ? "Ask an admin for a new one before it runs out." : "")
+    }
+
+    private static func clock(_ node: Node) -> Check {
+        let offsets = ((try? node.replica.peers()) ?? []).compactMap { $0.facts?.clockOffsetMilliseconds }.sorted()
+        guard !offsets.isEmpty else {
+            return Check(name: "clock", state: .well, finding: "no peer's clock to compare with yet", remedy: "")
+        }
+        let median = offsets[offsets.count / 2]
+        let isOff = abs(median) > 60_000
+        return Check(
+            name: "clock", state: isOff ? (abs(median) > Limits.aheadMilliseconds ? .broken : .watch) : .well,
+            finding: "peers' clocks are \(median) ms ahead of this one (median of \(offsets.count))",
+            remedy: isOff
+                ? "Set this machine's clock, best by NTP: what is stamped too far ahead is held by others." : "")
+    }
+
+    private static func replica(_ node: Node) throws -> Check {
+        let problems = try node.replica.quickCheck()
+        return Check(
+            name: "replica", state: problems.isEmpty ? .well : .broken,
+            finding: problems.first ?? "SQLite finds no damage",
+            remedy: problems.isEmpty
+                ? "" : "Run `syncnode verify` for what is affected; keep the file; restore or rebuild.")
+    }
+
+    private static func backlog(_ node: Node) throws -> Check {
+        let status = try node.replica.status()
+        var findings: [String] = []
+        if status.held > 0 { findings.append("\(status.held) held (`syncnode held`)") }
+        if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
+        if status.parked > 0 { findings.append("\(status.parked) values of columns that this version does not know") }
+        if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
+        return Check(
+            name: "waiting", state: findings.isEmpty ? .well : .watch,
+            finding: findings.isEmpty ? "nothing is held, parked or in conflict" : findings.joined(separator: ", "),
+            remedy: status.parked > 0 ? "Update syncnode: a newer version wrote these." : "")
+    }
+
+    private static func peers(_ node: Node) throws -> Check {
+        let lag = try node.lag()
+        let troubled = lag.filter { [.refused, .held].contains($0.report.state) }
+        if lag.isEmpty {
+            return Check(
+                name: "peers", state: .watch, finding: "no other node is known",
+                remedy: "`syncnode invite NAME` for a new node, `syncnode peer add HOST:PORT` for a known one.")
+        }
+        guard let first = troubled.first else {
+            return Check(
+                name: "peers", state: .well, finding: "\(lag.count) known; `syncnode lag` shows how they stand",
+                remedy: "")
+        }
+        return Check(
+            name: "peers", state: .broken,
+            finding: "“\(first.name)” is \(first.report.state.rawValue): \(first.report.cause)",
+            remedy: "`syncnode lag` shows all.")
+    }
+}

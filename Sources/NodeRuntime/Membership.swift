@@ -1,0 +1,274 @@
+// Becoming and making members: a workspace's first node, invitations, joining with and without a network, revocation.
+//
+// Invariant: a node's identity is on disk before its replica is made, and the certificate of a new member is in the
+// roster before it is handed out.
+
+internal import Foundation
+internal import PeerTransport
+internal import ReplicaStore
+public import ReplicationModel
+internal import ReplicationWire
+public import Trust
+internal import NIOCore
+internal import NIOPosix
+
+extension Node {
+    // MARK: A new workspace
+
+    /// Makes a workspace with this node as its first, an admin.
+    public static func initialize(
+        _ directory: String, workspace: String, name: String, tables: [Table],
+        clock: @escaping @Sendable () -> WallClock = systemClock
+    ) throws -> Node {
+        try makeDirectory(directory)
+        let identity = try IdentityDirectory.initialize(
+            path: identityPath(directory), workspaceName: workspace, nodeName: name, now: clock())
+        return try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+    }
+
+    private static func makeDirectory(_ directory: String) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw TrustError(
+                .inputOutput, "make the directory", directory, cause: error.localizedDescription,
+                nextStep: "choose a --data directory that you may write to")
+        }
+    }
+
+    /// Makes an empty replica for an identity that has none, under a new incarnation: what this node wrote before, if
+    /// anything, comes back from its peers.
+    public static func makeReplica(
+        _ directory: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+    ) throws -> Node {
+        let identity = try IdentityDirectory.open(path: identityPath(directory))
+        return try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+    }
+
+    private static func makeReplica(
+        _ directory: String, _ identity: IdentityDirectory, records: [[UInt8]], tables: [Table],
+        clock: @escaping @Sendable () -> WallClock
+    ) throws -> Node {
+        let (certificate, authority) = try identity.membership()
+        let replica = try Replica.create(
+            at: replicaPath(directory), workspace: Workspace(id: authority.workspace, name: authority.name),
+            key: identity.key, incarnation: UInt64.random(in: 1...UInt64.max), tables: tables, clock: clock)
+        let merge = Roster(authority: authority).merging(records: [certificate.der] + records)
+        try replica.addRosterRecords(merge.roster.records.map(\.bytes))
+        return try Node(
+            directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
+            clock: clock)
+    }
+
+    // MARK: Inviting and admitting
+
+    /// Makes a one-time code for a new node.
+    ///
+    /// - Parameters:
+    ///   - addresses: where this node is reached; where none is given, where it last served.
+    public func invite(_ name: String, role: MemberRole, validFor seconds: Int64, addresses: [String]) throws
+        -> InvitationCode
+    {
+        _ = try identity.certificateAuthority()
+        if refreshRosterHas(name) {
+            throw TrustError(
+                .refused, "invite", "\"\(name)\"", cause: "a node of this name is in the workspace",
+                nextStep: "choose another name, or revoke that node first")
+        }
+        let reachable = try addresses.isEmpty ? knownAddresses() : addresses.map { try Endpoint($0).description }
+        guard !reachable.isEmpty else {
+            throw TrustError(
+                .refused, "invite", "\"\(name)\"", cause: "it is not known where this node can be reached",
+                nextStep: "name it with --address HOST:PORT, or run `syncnode serve` once")
+        }
+        let now = clock()
+        let expiresAt = WallClock(milliseconds: now.milliseconds + seconds * 1000)
+        let (_, secret) = try identity.invitations.create(name: name, role: role, now: now, expiresAt: expiresAt)
+        return try InvitationCode(
+            workspace: certificate.workspace, authorityFingerprint: authority.fingerprint, secret: secret,
+            expiresAt: expiresAt, addresses: reachable)
+    }
+
+    private func refreshRosterHas(_ name: String) -> Bool {
+        roster.members(named: name).contains { !$0.isRevoked }
+    }
+
+    private func knownAddresses() throws -> [String] {
+        try replica.note("served_at").map { [$0] } ?? []
+    }
+
+    /// Gives the node that made a request its certificate.
+    ///
+    /// - Parameters:
+    ///   - request: PEM, as `join --request` wrote it.
+    ///   - name: nil takes the name in the request.
+    public func admit(request pem: [UInt8], name: String?, role: MemberRole) throws -> AdmissionFile {
+        let request = try CertificateRequest(pem: pem)
+        let certificate = try admit(request, name: name ?? request.name, role: role)
+        return AdmissionFile(certificate: certificate, authority: authority, roster: try refreshRoster())
+    }
+
+    func admit(_ request: CertificateRequest, name: String, role: MemberRole) throws -> Certificate {
+        let authority = try identity.certificateAuthority()
+        try refreshRoster().checkMayIssue(to: request.publicKey, name: name, role: role)
+        let certificate = try authority.issue(to: request.publicKey, name: name, role: role, now: clock())
+        try replica.addRosterRecords([certificate.der])
+        try refreshRoster()
+        return certificate
+    }
+
+    /// Revokes a node: what it wrote that is known here stays, and nothing after is accepted from anyone.
+    public func revoke(_ node: NodeID, reason: String) throws -> Revocation {
+        let authority = try identity.certificateAuthority()
+        guard node != id else {
+            throw TrustError(
+                .refused, "revoke", "\"\(name)\"", cause: "it is this node, which holds the workspace's authority",
+                nextStep: "run the command on another admin node that holds it")
+        }
+        let known = try replica.vectors().applied.entries.filter { $0.key.node == node }
+        let revocation = try authority.revoke(
+            node, lastAccepted: Dictionary(uniqueKeysWithValues: known.map { ($0.key.incarnation, $0.value) }),
+            reason: reason, now: clock())
+        try replica.addRosterRecords([revocation.bytes])
+        try refreshRoster()
+        return revocation
+    }
+
+    // MARK: Joining over the network
+
+    /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate.
+    public static func join(
+        _ directory: String, code text: String, tables: [Table],
+        clock: @escaping @Sendable () -> WallClock = systemClock
+    ) async throws -> Node {
+        let code = try InvitationCode(text: text)
+        try code.check(at: clock())
+        try makeDirectory(directory)
+        var identity = try IdentityDirectory.prepareToJoin(path: identityPath(directory))
+        let request = try identity.request(name: ProcessInfo.processInfo.hostName.isEmpty ? "node" : hostLabel())
+        let (answer, server, address) = try await askToJoin(code, request, clock)
+        let admitted = try Certificate(der: answer.certificate)
+        let authority = try AuthorityCertificate(der: answer.authority)
+        guard authority.fingerprint == code.authorityFingerprint, authority.workspace == code.workspace else {
+            throw TrustError(
+                .mismatch, "join", "workspace \(code.workspace)",
+                cause: "the answer is another authority's than the code's",
+                nextStep: "ask for a new code, and tell who runs \(address)")
+        }
+        try identity.install(admitted, authority: authority)
+        let node = try makeReplica(directory, identity, records: answer.rosterRecords, tables: tables, clock: clock)
+        for address in code.addresses { try node.replica.addAddress(address) }
+        if let server { try node.replica.setNode(server, at: address) }
+        return node
+    }
+
+    private static func hostLabel() -> String { String(ProcessInfo.processInfo.hostName.prefix(64)) }
+
+    /// Asks at each address of a code in turn.
+    private static func askToJoin(
+        _ code: InvitationCode, _ request: CertificateRequest, _ clock: @escaping @Sendable () -> WallClock
+    ) async throws -> (JoinResponse, server: NodeID?, address: String) {
+        let context = TLSContext(
+            joining: code.workspace, fingerprint: code.authorityFingerprint, clock: clock)
+        let dialer = PeerDialer(group: MultiThreadedEventLoopGroup.singleton)
+        var failure: (any Error)?
+        for address in code.addresses {
+            do {
+                let link = try await dialer.dial(Endpoint(address), context: context, offering: .join)
+                do {
+                    let response = try await askToJoin(over: link, code, request)
+                    await link.close()
+                    return (response, link.peer?.nodeID, address)
+                } catch {
+                    await link.close()
+                    throw error
+                }
+            } catch let error as TrustError {
+                throw error
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+            ?? TrustError(
+                .notFound, "join", "workspace \(code.workspace)", cause: "the code names no address",
+                nextStep: "ask for a new code")
+    }
+
+    private static func askToJoin(
+        over link: PeerLink, _ code: InvitationCode, _ request: CertificateRequest
+    ) async throws -> JoinResponse {
+        let exporter = try await link.exportKeyingMaterial(
+            label: JoinProofKey.exporterLabel, count: JoinProofKey.exporterBytes)
+        let proof = code.secret.proofKey.proof(exporter: exporter, request: request.der)
+        try await link.send([
+            .joinRequest(
+                JoinRequest(
+                    certificateRequest: request.der, invitation: code.secret.invitationID.bytes, proof: proof))
+        ])
+        switch try await link.next()?.frame {
+        case .joinResponse(let response): return response
+        case .error(let notice):
+            throw TrustError(
+                .refused, "join", "workspace \(code.workspace)", cause: notice.message, nextStep: "ask for a new code")
+        default:
+            throw TrustError(
+                .refused, "join", "workspace \(code.workspace)",
+                cause: "\(link.remoteAddress) did not answer the request",
+                nextStep: "try again; if it stays so, look at that node's log")
+        }
+    }
+
+    /// Answers one who wants to join.
+    func answerJoin(over link: PeerLink) async throws -> Certificate {
+        guard case .joinRequest(let wish) = try await link.next()?.frame,
+            let invitationID = InvitationID(bytes: wish.invitation)
+        else {
+            throw TrustError(
+                .malformed, "admit", link.remoteAddress, cause: "it sent no join request",
+                nextStep: "nothing need be done")
+        }
+        do {
+            let exporter = try await link.exportKeyingMaterial(
+                label: JoinProofKey.exporterLabel, count: JoinProofKey.exporterBytes)
+            let (admitted, records) = try await BlockingWork.run { [self] in
+                let request = try CertificateRequest(der: wish.certificateRequest)
+                let invitation = try identity.invitations.redeem(
+                    invitationID, proof: wish.proof, exporter: exporter, request: request, now: clock())
+                let admitted = try admit(request, name: invitation.name, role: invitation.role)
+                return (admitted, try replica.rosterRecords())
+            }
+            try await link.send([
+                .joinResponse(
+                    JoinResponse(
+                        workspace: certificate.workspace, workspaceName: authority.name, certificate: admitted.der,
+                        authority: authority.der,
+                        rosterRecords: Array(records.prefix(FrameLimits.rosterRecordsInFrame))))
+            ])
+            return admitted
+        } catch let error as TrustError {
+            try await link.send([.error(ErrorNotice(code: .refused, message: error.cause))])
+            throw error
+        }
+    }
+
+    // MARK: Joining with files
+
+    /// Makes this node's key, and the request to be carried to an admin node.
+    public static func joinRequest(_ directory: String, name: String) throws -> CertificateRequest {
+        try makeDirectory(directory)
+        return try IdentityDirectory.prepareToJoin(path: identityPath(directory)).request(name: name)
+    }
+
+    /// Takes in what an admin node made of the request.
+    public static func join(
+        _ directory: String, admission pem: [UInt8], tables: [Table],
+        clock: @escaping @Sendable () -> WallClock = systemClock
+    ) throws -> Node {
+        let admission = try AdmissionFile(pem: pem)
+        var identity = try IdentityDirectory.open(path: identityPath(directory))
+        try identity.install(admission.certificate, authority: admission.authority)
+        return try makeReplica(directory, identity, records: admission.records, tables: tables, clock: clock)
+    }
+}

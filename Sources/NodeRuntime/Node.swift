@@ -1,0 +1,152 @@
+// One node on this machine: its identity, its replica and its roster, opened together.
+//
+// Invariant: the replica, the key and the certificate of an open node belong together.
+
+public import ReplicaStore
+public import ReplicationModel
+public import Trust
+internal import ReplicationCore
+internal import ReplicationWire
+internal import Synchronization
+
+/// A node, open. Its calls block; those of a service go through `BlockingWork`.
+public final class Node: Sendable {
+    /// `replica.sqlite` and `identity/` are in it.
+    public let directory: String
+    public let identity: IdentityDirectory
+    public let certificate: Certificate
+    public let authority: AuthorityCertificate
+    public let replica: Replica
+    public let clock: @Sendable () -> WallClock
+    private let knownRoster: Mutex<KnownRoster>
+
+    private struct KnownRoster {
+        var count: Int64
+        var roster: Roster
+    }
+
+    /// What this program calls itself in a greeting.
+    public static let software = "syncnode 0.1.0"
+
+    /// Opens the node that lives in a directory.
+    ///
+    /// - Throws: `TrustError` or `ReplicaError`; `.notFound` and `.absent` where there is none.
+    public static func open(
+        _ directory: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+    ) throws -> Node {
+        let identity = try openIdentity(directory)
+        let (certificate, authority) = try identity.membership()
+        let replica = try Replica.open(
+            at: replicaPath(directory), key: identity.key, tables: tables, clock: clock)
+        return try Node(
+            directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
+            clock: clock)
+    }
+
+    init(
+        directory: String, identity: IdentityDirectory, certificate: Certificate, authority: AuthorityCertificate,
+        replica: Replica, clock: @escaping @Sendable () -> WallClock
+    ) throws {
+        self.directory = directory
+        self.identity = identity
+        self.certificate = certificate
+        self.authority = authority
+        self.replica = replica
+        self.clock = clock
+        knownRoster = Mutex(KnownRoster(count: 0, roster: Roster(authority: authority)))
+        _ = try refreshRoster()
+    }
+
+    private static func openIdentity(_ directory: String) throws -> IdentityDirectory {
+        do {
+            return try IdentityDirectory.open(path: identityPath(directory))
+        } catch  where error.code == .notFound {
+            throw TrustError(
+                .notFound, "open the node in", directory, cause: "there is no identity in it",
+                nextStep:
+                    "make a workspace with `syncnode init`, join one with `syncnode join CODE`, or name another --data directory"
+            )
+        }
+    }
+
+    static func replicaPath(_ directory: String) -> String { directory + "/replica.sqlite" }
+    static func identityPath(_ directory: String) -> String { directory + "/identity" }
+
+    /// This node's id.
+    public var id: NodeID { identity.node }
+    /// This node's name.
+    public var name: String { certificate.name }
+
+    // MARK: The roster
+
+    /// The roster as last read: never blocks, so that a handshake may ask it.
+    public var roster: Roster { knownRoster.withLock { $0.roster } }
+
+    /// Reads the roster's records again where there are new ones.
+    @discardableResult
+    public func refreshRoster() throws -> Roster {
+        let count = try replica.rosterCount()
+        if let current = knownRoster.withLock({ $0.count == count ? $0.roster : nil }) { return current }
+        let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
+        knownRoster.withLock { $0 = KnownRoster(count: count, roster: merge.roster) }
+        return merge.roster
+    }
+
+    /// Checks records and keeps those that the authority signed.
+    ///
+    /// - Throws: `CertificateRefusal` of the first that it did not.
+    func mergeRoster(_ records: [[UInt8]]) throws -> Roster {
+        let merge = try refreshRoster().merging(records: records)
+        try replica.addRosterRecords(merge.added.map(\.bytes))
+        if let rejected = merge.rejected.first { throw rejected.refusal }
+        return try refreshRoster()
+    }
+
+    /// What people call a node: its name, or the first digits of its id.
+    public func name(of node: NodeID) -> String {
+        roster.member(node)?.name ?? String(node.description.prefix(12))
+    }
+
+    /// Finds a member by name, id, or unambiguous beginning of its id.
+    public func member(named text: String) -> RosterMember? {
+        if let member = roster.members(named: text).first { return member }
+        let matches = roster.members.filter { text.count >= 4 && $0.node.description.hasPrefix(text.lowercased()) }
+        return matches.count == 1 ? matches.first : nil
+    }
+
+    /// The settings of TLS sessions to and from this node.
+    func tlsContext() throws -> TLSContext {
+        try TLSContext(
+            certificate: certificate, key: identity.key, authority: authority, acceptsJoins: identity.holdsAuthority,
+            clock: clock,
+            admission: { [self] (certificate, now) throws(CertificateRefusal) in
+                try roster.checkMayConnect(certificate, now: now)
+            })
+    }
+}
+
+extension Node {
+    // MARK: What a session is told
+
+    /// What this replica holds, for a session with a peer.
+    func localState(for peer: NodeID) throws -> LocalState {
+        let (applied, safe) = try replica.vectors()
+        let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
+            guard record.node != peer, let facts = record.facts else { return nil }
+            return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
+        }
+        return LocalState(
+            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
+            schemaDigest: try replica.schemaDigest().bytes, held: try replica.held(),
+            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
+    }
+
+    /// What was said in earlier sessions with a peer.
+    func memory(of peer: NodeID) throws -> PeerMemory {
+        guard let facts = try replica.peer(peer)?.facts else { return PeerMemory() }
+        func remembered(_ vector: VersionVector) -> RememberedVector {
+            RememberedVector(vector: vector, digest: SHA256.digest(vector.digestInput).first)
+        }
+        return PeerMemory(told: remembered(facts.told), heard: remembered(facts.applied))
+    }
+}

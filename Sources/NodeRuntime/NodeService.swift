@@ -1,0 +1,272 @@
+// `serve`: answers everyone, keeps a live session with every known peer, and notices what other processes write.
+//
+// Invariant: one peer's trouble is that peer's alone; nothing here waits for a peer.
+
+internal import Foundation
+internal import NIOCore
+internal import NIOPosix
+public import Logging
+public import PeerTransport
+internal import ReplicaStore
+internal import ReplicationCore
+internal import ReplicationModel
+internal import ReplicationWire
+public import ServiceLifecycle
+internal import Synchronization
+internal import Trust
+
+/// A node that serves until it is told to stop.
+public final class NodeService: Service {
+    private let node: Node
+    private let listen: Endpoint
+    private let logger: Logger
+    private let ready: @Sendable (Endpoint) -> Void
+    private let sessions = SessionBoard()
+    private let failures = FailureLog()
+
+    /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
+    private static let stopSeconds = 4
+    /// Pauses between looks after a write to the log: 127 ms in all, more than a slow disk takes to sync a commit.
+    private static let settlingMilliseconds: [Int64] = [0, 1, 2, 4, 8, 16, 32, 64]
+
+    /// - Parameter ready: told the address once it is bound.
+    public init(node: Node, listen: Endpoint, logger: Logger, ready: @escaping @Sendable (Endpoint) -> Void) {
+        self.node = node
+        self.listen = listen
+        self.logger = logger
+        self.ready = ready
+    }
+
+    public func run() async throws {
+        let context = try node.tlsContext()
+        let watcher = WriteWatcher(replicaPath: node.replica.path)
+        let listener = try await PeerListener.bind(
+            listen, context: { context }, group: MultiThreadedEventLoopGroup.singleton,
+            onFailure: { [self] address, error in failures.note(address, error, logger) },
+            accept: { [self] link in await answer(link) })
+        try await BlockingWork.run { [node, endpoint = reachable(listener.endpoint)] in
+            try node.replica.setNote("served_at", to: endpoint.description)
+        }
+        ready(listener.endpoint)
+        logger.info("serving", metadata: ["peers": "\(listener.endpoint)", "node": "\(node.name)"])
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [self] in await watch(watcher) }
+            group.addTask { [self] in await keepDialling() }
+            group.addTask { [self] in await releaseHeld() }
+            try? await gracefulShutdown()
+            logger.info("stopping")
+            watcher.stop()
+            group.cancelAll()
+            await listener.close()
+            await sessions.stopAll(within: .seconds(Self.stopSeconds))
+        }
+        logger.info("stopped")
+    }
+
+    /// Where others reach what is bound to every address: at this machine's name.
+    private func reachable(_ endpoint: Endpoint) -> Endpoint {
+        ["0.0.0.0", "::"].contains(endpoint.host)
+            ? Endpoint(host: ProcessInfo.processInfo.hostName, port: endpoint.port) : endpoint
+    }
+
+    // MARK: Answering
+
+    private func answer(_ link: PeerLink) async {
+        guard let peer = link.peer else {
+            await answerJoin(link)
+            return
+        }
+        do {
+            try await BlockingWork.run { [node] in
+                try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))
+                try node.refreshRoster()
+            }
+            _ = try await run(link, peer.nodeID, .answering)
+        } catch {
+            logger.error("a session could not begin", metadata: ["peer": "\(peer.name)", "error": "\(error)"])
+            await link.close()
+        }
+    }
+
+    private func answerJoin(_ link: PeerLink) async {
+        do {
+            let admitted = try await node.answerJoin(over: link)
+            logger.notice("admitted", metadata: ["node": "\(admitted.name)", "role": "\(admitted.role.rawValue)"])
+            sessions.changed()
+        } catch {
+            logger.warning("did not admit", metadata: ["address": "\(link.remoteAddress)", "error": "\(error)"])
+        }
+        await link.close()
+    }
+
+    /// Runs a session to its end, and writes down how it ended.
+    private func run(_ link: PeerLink, _ peer: NodeID, _ role: SessionRole) async throws -> SessionResult {
+        let name = node.name(of: peer)
+        let driver = SessionDriver(
+            node: node, link: link, peer: peer, role: role, logger: logger,
+            observer: SessionDriver.Observer(
+                event: { [logger, sessions, node] event in
+                    Self.log(event, name, logger)
+                    if case .greeted = event { sessions.settle(peer, own: node.id) }
+                }, committed: { [sessions] in sessions.changed() }))
+        let ticket = sessions.add(driver)
+        defer { sessions.remove(ticket) }
+        let result = try await driver.run()
+        let failure = Node.failure(of: result.ending)
+        if let failure {
+            logger.warning("session ended", metadata: ["peer": "\(name)", "cause": "\(failure.message)"])
+        } else {
+            logger.debug(
+                "session done",
+                metadata: [
+                    "peer": "\(name)", "received": "\(result.summary.received.changeSets)",
+                    "sent": "\(result.summary.sent.changeSets)",
+                ])
+        }
+        if !sessions.hasLive(peer, but: ticket) {
+            try await BlockingWork.run { [node] in try node.replica.recordEnd(peer) }
+        }
+        return result
+    }
+
+    private static func log(_ event: SessionEvent, _ peer: String, _ logger: Logger) {
+        switch event {
+        case .greeted(let software, let mode, _):
+            logger.info("session", metadata: ["peer": "\(peer)", "software": "\(software)", "live": "\(mode.live)"])
+        case .schemaDiffers: logger.notice("the peer's schema differs", metadata: ["peer": "\(peer)"])
+        case .heldHere(let held):
+            for held in held {
+                logger.warning(
+                    "held", metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
+            }
+        case .heldByPeer(let held):
+            for held in held {
+                logger.warning(
+                    "held by the peer",
+                    metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
+            }
+        case .received, .sent, .caughtUp, .duplicate, .peerHasMore: break
+        }
+    }
+
+    // MARK: Noticing writes
+
+    private func watch(_ watcher: WriteWatcher) async {
+        var version: Int64 = -1
+        for await _ in watcher.changes() {
+            do {
+                // A commit becomes visible only after the last write to the log was synced: look again until it is.
+                for pause in Self.settlingMilliseconds {
+                    try await Task.sleep(for: .milliseconds(pause))
+                    let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
+                    guard now != version else { continue }
+                    version = now
+                    try await BlockingWork.run { [node] in
+                        try node.refreshRoster()
+                        try node.replica.seal()
+                    }
+                    sessions.changed()
+                    break
+                }
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("cannot seal what was written", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// What was held for its clock is released when its time comes.
+    private func releaseHeld() async {
+        while !Task.isCancelled {
+            do {
+                let report = try await BlockingWork.run { [node] in try node.replica.releaseHeld() }
+                if report.changeSets > 0 {
+                    logger.notice("released", metadata: ["change_sets": "\(report.changeSets)"])
+                    sessions.changed()
+                }
+                try await Task.sleep(for: .seconds(5))
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.error("cannot release what is held", metadata: ["error": "\(error)"])
+                try? await Task.sleep(for: .seconds(30))
+            }
+        }
+    }
+
+    // MARK: Dialling
+
+    /// One task for each known address, for as long as it is known.
+    private func keepDialling() async {
+        var tasks: [String: Task<Void, Never>] = [:]
+        while !Task.isCancelled {
+            do {
+                let addresses = Set(
+                    try await BlockingWork.run { [node] in try node.replica.addresses().map(\.address) })
+                for (address, task) in tasks where !addresses.contains(address) {
+                    task.cancel()
+                    tasks[address] = nil
+                }
+                for address in addresses where tasks[address] == nil {
+                    tasks[address] = Task { await keepDialling(address) }
+                }
+            } catch {
+                logger.error("cannot read the addresses of peers", metadata: ["error": "\(error)"])
+            }
+            // A new address is dialled within this time.
+            try? await Task.sleep(for: .seconds(1))
+        }
+        for task in tasks.values { task.cancel() }
+    }
+
+    private func keepDialling(_ address: String) async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            var wait: UInt64 = 1_000
+            do {
+                let target = try await BlockingWork.run { [node] in try node.targets([address]).first }
+                if let target, target.node.map({ sessions.hasLive($0) }) != true {
+                    wait = await dialOnce(target, &backoff)
+                }
+            } catch {
+                wait = backoff.failed(random: .random(in: 0...UInt64.max))
+                logger.error("cannot dial", metadata: ["address": "\(address)", "error": "\(error)"])
+            }
+            try? await Task.sleep(for: .milliseconds(wait))
+        }
+    }
+
+    /// Returns how many milliseconds to wait before the next attempt.
+    private func dialOnce(_ target: SyncTarget, _ backoff: inout Backoff) async -> UInt64 {
+        var reached: NodeID?
+        do {
+            let link = try await node.dial(target)
+            reached = link.peer?.nodeID
+            guard let peer = reached else { preconditionFailure("an exchange link has a proven peer") }
+            try await node.record(target, peer, nil)
+            let result = try await run(link, peer, .dialling(.live))
+            guard let failure = Node.failure(of: result.ending) else {
+                backoff.succeeded()
+                return 1_000
+            }
+            if result.ending != .stopped { try await node.record(target, peer, failure) }
+            return backoff.failed(random: .random(in: 0...UInt64.max), retryAfterMilliseconds: result.ending.retryAfter)
+        } catch {
+            let failure = Node.failure(of: error)
+            failures.note(target.endpoint.description, error, logger)
+            try? await node.record(target, reached ?? target.node, failure)
+            return backoff.failed(random: .random(in: 0...UInt64.max))
+        }
+    }
+}
+
+extension SessionEnding {
+    /// When the peer, or this side, said to try again.
+    var retryAfter: UInt64? {
+        switch self {
+        case .peerError(let notice), .refused(let notice), .failed(let notice): notice.retryAfterMilliseconds
+        case .completed, .incomplete, .stopped, .peerLeft, .violated, .timedOut, .disconnected: nil
+        }
+    }
+}

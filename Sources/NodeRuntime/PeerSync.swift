@@ -1,0 +1,199 @@
+// Pull, push and sync as commands do them: dial, exchange, say what came of it.
+//
+// Invariant: whatever the outcome, it is remembered for `lag` before it is reported.
+
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+public import PeerTransport
+public import ReplicationCore
+public import ReplicationModel
+public import ReplicationWire
+internal import ReplicaStore
+internal import Trust
+
+/// What came of an exchange with one peer.
+public struct PeerSyncResult: Sendable {
+    /// As the user named it, or its name.
+    public var name: String
+    /// Nil where it was never reached.
+    public var node: NodeID?
+    public var address: String
+    public var summary: SessionSummary
+    public var durationMilliseconds: Int64
+    /// Nil where all went well.
+    public var failure: PeerSyncFailure?
+}
+
+/// Why an exchange failed.
+public struct PeerSyncFailure: Sendable {
+    public enum Kind: String, Sendable { case unreachable, refused, protocolError = "protocol", interrupted, local }
+    public let kind: Kind
+    public let message: String
+}
+
+/// A peer to exchange with.
+public struct SyncTarget: Sendable, Hashable {
+    public let name: String
+    public let endpoint: Endpoint
+    /// Whose address it is, where that is known: another node there is refused.
+    public let node: NodeID?
+}
+
+extension Node {
+    /// Finds peers by name, id or address; every known one where none is named.
+    ///
+    /// - Throws: `NodeError` where a name means nothing here, or no peer is known.
+    public func targets(_ names: [String]) throws -> [SyncTarget] {
+        let known = try replica.addresses()
+        guard !names.isEmpty else {
+            guard !known.isEmpty else {
+                throw NodeError(
+                    .noPeer, "No peer is known. Add one with `syncnode peer add HOST:PORT`, or name HOST:PORT here.")
+            }
+            return try known.map { try target($0) }
+        }
+        return try names.map { text in
+            if let member = member(named: text) {
+                guard let address = known.first(where: { $0.node == member.node }) else {
+                    throw NodeError(
+                        .noPeer,
+                        "It is not known where “\(text)” can be reached. Name it as HOST:PORT once, or add it with `syncnode peer add`."
+                    )
+                }
+                return try target(address)
+            }
+            guard text.contains(":") else {
+                throw NodeError(
+                    .noPeer,
+                    "“\(text)” is no node of this workspace. `syncnode roster` lists them; an address is HOST:PORT.")
+            }
+            let endpoint = try Endpoint(text)
+            return try known.first { $0.address == endpoint.description }.map(target)
+                ?? SyncTarget(name: text, endpoint: endpoint, node: nil)
+        }
+    }
+
+    private func target(_ address: ReplicaStore.PeerAddress) throws -> SyncTarget {
+        SyncTarget(
+            name: address.node.map { name(of: $0) } ?? address.address, endpoint: try Endpoint(address.address),
+            node: address.node)
+    }
+
+    /// Exchanges with one peer, to the end.
+    ///
+    /// - Parameter event: told what happens meanwhile.
+    public func exchange(
+        with target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void = { _ in }
+    ) async -> PeerSyncResult {
+        let began = Monotonic.now
+        var result = PeerSyncResult(
+            name: target.name, node: target.node, address: target.endpoint.description, summary: SessionSummary(),
+            durationMilliseconds: 0)
+        do {
+            let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+            result.node = peer
+            result.name = name(of: peer)
+            result.summary = outcome.summary
+            result.failure = Self.failure(of: outcome.ending)
+            try await record(target, peer, result.failure)
+        } catch {
+            let failure = Self.failure(of: error)
+            result.failure = failure
+            // The failure itself is what the caller must hear of; that it could not be written down comes second.
+            try? await record(target, target.node, failure)
+        }
+        result.durationMilliseconds = (Monotonic.now.microseconds - began.microseconds) / 1000
+        return result
+    }
+
+    /// Writes down how an attempt ended, for `lag`.
+    func record(_ target: SyncTarget, _ peer: NodeID?, _ failure: PeerSyncFailure?) async throws {
+        let failure = failure.map { PeerFailure(kind: $0.kind.rawValue, message: $0.message) }
+        try await BlockingWork.run { [self] in
+            try replica.recordAttempt(at: target.endpoint.description, failure: failure)
+            if let peer { try replica.recordAttempt(peer, failure: failure) }
+        }
+    }
+
+    private func dialAndRun(
+        _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void
+    ) async throws -> (NodeID, SessionResult) {
+        try await BlockingWork.run { [self] in
+            try refreshRoster()
+            try replica.releaseHeld()
+            try replica.seal()
+        }
+        let link = try await dial(target)
+        guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
+        let driver = SessionDriver(
+            node: self, link: link, peer: peer, role: .dialling(mode),
+            logger: Logger(label: "syncnode.session") { _ in SwiftLogNoOpLogHandler() },
+            observer: SessionDriver.Observer(event: event))
+        let outcome = try await withTaskCancellationHandler {
+            try await driver.run()
+        } onCancel: {
+            driver.stop()
+        }
+        return (peer, outcome)
+    }
+
+    /// Dials, and writes down whose address it proved to be.
+    func dial(_ target: SyncTarget) async throws -> PeerLink {
+        let dialer = PeerDialer(group: MultiThreadedEventLoopGroup.singleton)
+        let link = try await dialer.dial(target.endpoint, context: tlsContext(), offering: .exchange)
+        guard let peer = link.peer else { preconditionFailure("an exchange link has a proven peer") }
+        guard peer.nodeID != id else {
+            await link.close()
+            throw NodeError(.noPeer, "\(target.endpoint) is this node itself.")
+        }
+        if let expected = target.node, expected != peer.nodeID, target.name != target.endpoint.description {
+            let seen = peer.name
+            await link.close()
+            throw NodeError(
+                .refused,
+                "At \(target.endpoint) answers “\(seen)”, not “\(target.name)”. Remove the address with `syncnode peer remove \(target.endpoint)` and add the right one."
+            )
+        }
+        try await BlockingWork.run { [self] in
+            try replica.addRosterRecords(roster.merging(records: [peer.der]).added.map(\.bytes))
+            try refreshRoster()
+            try replica.setNode(peer.nodeID, at: target.endpoint.description)
+        }
+        return link
+    }
+
+    static func failure(of ending: SessionEnding) -> PeerSyncFailure? {
+        switch ending {
+        case .completed: nil
+        case .incomplete(let missing):
+            PeerSyncFailure(
+                kind: .interrupted, message: "The peer ended without \(missing) change sets that it has. Pull again.")
+        case .stopped:
+            PeerSyncFailure(kind: .interrupted, message: "Stopped before it was done; what was committed stays.")
+        case .peerLeft:
+            PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
+        case .violated(let violation):
+            PeerSyncFailure(kind: .protocolError, message: "The peer broke the protocol: \(violation.description)")
+        case .peerError(let notice):
+            PeerSyncFailure(
+                kind: notice.code == .refused ? .refused : .protocolError,
+                message: "The peer refused: \(notice.message)")
+        case .refused(let notice): PeerSyncFailure(kind: .refused, message: "Refused: \(notice.message)")
+        case .failed(let notice): PeerSyncFailure(kind: .local, message: "This node could not go on: \(notice.message)")
+        case .timedOut(let timer):
+            PeerSyncFailure(kind: .unreachable, message: "The peer did not answer in time (\(timer)).")
+        case .disconnected(let reason): PeerSyncFailure(kind: .unreachable, message: "The connection broke: \(reason)")
+        }
+    }
+
+    static func failure(of error: any Error) -> PeerSyncFailure {
+        switch error {
+        case let error as TransportError:
+            PeerSyncFailure(kind: error.tls == nil ? .unreachable : .refused, message: error.description)
+        case let error as NodeError: PeerSyncFailure(kind: .refused, message: error.description)
+        case let error as TrustError: PeerSyncFailure(kind: .refused, message: error.description)
+        default: PeerSyncFailure(kind: .local, message: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,86 @@
+// `pull --plan`: what a pull would bring and what would conflict.
+//
+// Invariant: nothing is applied, and the peer is told of nothing that was not.
+
+internal import Logging
+internal import PeerTransport
+public import ReplicaStore
+internal import ReplicationCore
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Synchronization
+internal import Trust
+
+/// Takes in change sets in place of the replica.
+final class RehearsalIntake: Sendable {
+    private struct State {
+        var applied: VersionVector
+        var changeSets: [SealedChangeSet] = []
+    }
+
+    private let state: Mutex<State>
+
+    init(applied: VersionVector) { state = Mutex(State(applied: applied)) }
+
+    var changeSets: [SealedChangeSet] { state.withLock { $0.changeSets } }
+
+    /// As if the batch had been applied.
+    func take(_ batch: [SealedChangeSet]) -> ReplicationCore.ApplyReport {
+        state.withLock { state in
+            var tally = Tally()
+            for sealed in batch {
+                guard let header = try? ChangeSetCodec.decodeHeader(sealed.body) else { continue }
+                state.applied[header.origin] = max(state.applied[header.origin], header.sequence)
+                tally += Tally(
+                    changeSets: 1, changes: header.changes, bytes: UInt64(sealed.body.count) + header.besideBytes)
+            }
+            state.changeSets += batch
+            return ReplicationCore.ApplyReport(applied: state.applied, received: tally)
+        }
+    }
+}
+
+/// What a pull from one peer would do.
+public struct PullPlan: Sendable {
+    public let peer: PeerSyncResult
+    /// Nil where the peer could not be asked.
+    public let rehearsal: Rehearsal?
+    /// More would come than was looked at: a plan looks at 64 MiB.
+    public let isPartial: Bool
+}
+
+extension Node {
+    public func plan(with target: SyncTarget) async -> PullPlan {
+        let began = Monotonic.now
+        var result = PeerSyncResult(
+            name: target.name, node: target.node, address: target.endpoint.description, summary: .init(),
+            durationMilliseconds: 0)
+        do {
+            let applied = try await BlockingWork.run { [self] in try replica.vectors().applied }
+            let intake = RehearsalIntake(applied: applied)
+            let link = try await dial(target)
+            guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
+            let driver = SessionDriver(
+                node: self, link: link, peer: peer, role: .dialling(.pull),
+                logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(),
+                rehearsal: intake)
+            let outcome = try await withTaskCancellationHandler {
+                try await driver.run()
+            } onCancel: {
+                driver.stop()
+            }
+            result.node = peer
+            result.name = name(of: peer)
+            result.summary = outcome.summary
+            let isPartial = outcome.ending != .completed
+            let rehearsal = try await BlockingWork.run { [self] in
+                try replica.rehearse(intake.changeSets, from: peer, authors: refreshRoster())
+            }
+            result.durationMilliseconds = (Monotonic.now.microseconds - began.microseconds) / 1000
+            return PullPlan(peer: result, rehearsal: rehearsal, isPartial: isPartial)
+        } catch {
+            result.failure = Self.failure(of: error)
+            return PullPlan(peer: result, rehearsal: nil, isPartial: false)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// The sessions that are open now.
+//
+// Invariant: of two live sessions with one peer, both sides keep the one that the smaller node id dialled.
+
+internal import ReplicationCore
+internal import ReplicationModel
+internal import Synchronization
+
+final class SessionBoard: Sendable {
+    struct Ticket: Hashable {
+        fileprivate let number: UInt64
+    }
+
+    private struct State {
+        var next: UInt64 = 0
+        var sessions: [Ticket: SessionDriver] = [:]
+        var isStopping = false
+    }
+
+    private let state = Mutex(State())
+
+    func add(_ driver: SessionDriver) -> Ticket {
+        let (ticket, isStopping) = state.withLock { state in
+            state.next += 1
+            let ticket = Ticket(number: state.next)
+            state.sessions[ticket] = driver
+            return (ticket, state.isStopping)
+        }
+        if isStopping { driver.stop() }
+        return ticket
+    }
+
+    func remove(_ ticket: Ticket) { state.withLock { $0.sessions[ticket] = nil } }
+
+    /// The replica has more than it had.
+    func changed() {
+        for driver in state.withLock({ Array($0.sessions.values) }) { driver.localChanged() }
+    }
+
+    func hasLive(_ peer: NodeID, but other: Ticket? = nil) -> Bool {
+        state.withLock { $0.sessions.contains { $0.key != other && $0.value.peer == peer && $0.value.isLive } }
+    }
+
+    /// Ends what is twofold. Each side stops only what it dialled itself, so both agree without a word.
+    func settle(_ peer: NodeID, own: NodeID) {
+        let live = state.withLock { $0.sessions.values.filter { $0.peer == peer && $0.isLive } }
+        let dialled = live.filter { $0.role != .answering }
+        let answered = live.filter { $0.role == .answering }
+        guard !dialled.isEmpty, !answered.isEmpty, peer < own else { return }
+        for driver in dialled { driver.stop() }
+    }
+
+    /// Stops every session, and waits for their ends, but not longer than said.
+    func stopAll(within limit: Duration) async {
+        let open = state.withLock { state in
+            state.isStopping = true
+            return Array(state.sessions.values)
+        }
+        for driver in open { driver.stop() }
+        let deadline = ContinuousClock.now.advanced(by: limit)
+        while ContinuousClock.now < deadline, state.withLock({ !$0.sessions.isEmpty }) {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+}

@@ -1,0 +1,409 @@
+// Performs what one session asks for: frames over the link, batches into the store, timers.
+//
+// Invariant: the session's inputs are taken one after another, and its outputs are done in order; nothing waits in the
+// loop itself, so a slow disk or peer delays this session alone.
+
+internal import Logging
+internal import PeerTransport
+internal import ReplicaStore
+internal import ReplicationCore
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Synchronization
+internal import Trust
+
+/// How a session ended, and what it did.
+struct SessionResult: Sendable {
+    let peer: NodeID
+    let ending: SessionEnding
+    let summary: SessionSummary
+}
+
+final class SessionDriver: Sendable {
+    /// What others of this node want to know of a session.
+    struct Observer: Sendable {
+        var event: @Sendable (SessionEvent) -> Void = { _ in }
+        /// This session committed something: other sessions have something to send.
+        var committed: @Sendable () -> Void = {}
+    }
+
+    let peer: NodeID
+    let role: SessionRole
+    private let node: Node
+    private let link: PeerLink
+    private let logger: Logger
+    private let observer: Observer
+    private let inbox: AsyncStream<SessionInput>
+    private let inboxEnd: AsyncStream<SessionInput>.Continuation
+    private let outbox: AsyncStream<ExchangeFrame>
+    private let outboxEnd: AsyncStream<ExchangeFrame>.Continuation
+    private let queued = Mutex(Queued())
+    private let timers = Mutex<[SessionTimer: Task<Void, Never>]>([:])
+    private let rehearsal: RehearsalIntake?
+    private let observation = Mutex(PendingObservation())
+    private let changeIsPending = Mutex(false)
+    private let live: Mutex<Bool>
+
+    /// Bytes that wait in memory between link and session.
+    private struct Queued {
+        var inbound = 0
+        var outbound = 0
+    }
+
+    private struct PendingObservation {
+        var latest: PeerObservation?
+        var writer: Task<Void, Never>?
+    }
+
+    /// What a peer may make wait in memory: the widest window, and as much again in frames beside it. A peer that keeps
+    /// to the protocol never comes near.
+    private static let queuedBytes = Int(FrameLimits.greatestWindowBytes) * 2
+
+    /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
+    init(
+        node: Node, link: PeerLink, peer: NodeID, role: SessionRole, logger: Logger, observer: Observer,
+        rehearsal: RehearsalIntake? = nil
+    ) {
+        self.node = node
+        self.rehearsal = rehearsal
+        self.link = link
+        self.peer = peer
+        self.role = role
+        self.observer = observer
+        live = Mutex(role.isLive)
+        var logger = logger
+        logger[metadataKey: "peer"] = "\(node.name(of: peer))"
+        self.logger = logger
+        (inbox, inboxEnd) = AsyncStream.makeStream()
+        (outbox, outboxEnd) = AsyncStream.makeStream()
+    }
+
+    // MARK: From outside
+
+    /// Whether the session stays open: what this side asked for, or what the other greeted with.
+    var isLive: Bool { live.withLock { $0 } }
+
+    /// The replica changed, by whoever. Changes that come while one is being read need no reading of their own.
+    func localChanged() {
+        let isFirst = changeIsPending.withLock { pending in
+            defer { pending = true }
+            return !pending
+        }
+        guard isFirst else { return }
+        Task {
+            do {
+                changeIsPending.withLock { $0 = false }
+                let state = try await BlockingWork.run { [node, peer] in try node.localState(for: peer) }
+                inboxEnd.yield(.localChanged(state))
+            } catch {
+                logger.error("cannot read the replica", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Ends the session; what is being applied is waited for.
+    func stop() { inboxEnd.yield(.stop) }
+
+    /// Ends the session, telling the peer why.
+    func refuse(_ notice: ErrorNotice) { inboxEnd.yield(.refuse(notice)) }
+
+    // MARK: Running
+
+    func run() async throws -> SessionResult {
+        let (local, memory) = try await BlockingWork.run { [node, peer] in
+            (try node.localState(for: peer), try node.memory(of: peer))
+        }
+        var configuration = SessionConfiguration(
+            role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
+            local: local, memory: memory)
+        if rehearsal != nil { configuration.limits.windowBytes = FrameLimits.greatestWindowBytes }
+        var session = SyncSession(configuration, at: now())
+        let reading = Task { await read() }
+        let writing = Task { await write() }
+        inboxEnd.yield(.opened)
+        var result: SessionResult?
+        for await input in inbox {
+            if case .frame(let frame) = input { queued.withLock { $0.inbound -= frame.memoryBytes } }
+            for output in session.handle(input, at: now()) {
+                if case .close(let ending, let summary) = output {
+                    result = SessionResult(peer: peer, ending: ending, summary: summary)
+                }
+                perform(output)
+            }
+            if session.isClosed { break }
+        }
+        outboxEnd.finish()
+        await writing.value
+        await link.close()
+        reading.cancel()
+        await reading.value
+        timers.withLock { timers in
+            for timer in timers.values { timer.cancel() }
+        }
+        await finishObservation()
+        inboxEnd.finish()
+        return result
+            ?? SessionResult(peer: peer, ending: .disconnected("the session was cut off"), summary: session.progress)
+    }
+
+    private func now() -> Moment { Moment(uptime: Monotonic.now, wall: node.clock()) }
+
+    /// Reads frames as they come; the window bounds how many.
+    private func read() async {
+        do {
+            while let received = try await link.next() {
+                let waiting = queued.withLock { queued in
+                    queued.inbound += received.frame.memoryBytes
+                    return queued.inbound
+                }
+                guard waiting <= Self.queuedBytes else {
+                    inboxEnd.yield(.transportClosed("the peer sent more than this node could take in"))
+                    return
+                }
+                inboxEnd.yield(.frame(received.frame))
+            }
+            inboxEnd.yield(.transportClosed("the peer closed the connection"))
+        } catch let error as TransportError {
+            if let frame = error.frame {
+                inboxEnd.yield(.undecodable(frame))
+            } else {
+                inboxEnd.yield(.transportClosed(error.description))
+            }
+        } catch {
+            inboxEnd.yield(.transportClosed("\(error)"))
+        }
+    }
+
+    private func write() async {
+        var failed = false
+        for await frame in outbox {
+            queued.withLock { $0.outbound -= frame.memoryBytes }
+            guard !failed else { continue }
+            do {
+                try await link.send([frame])
+            } catch {
+                failed = true
+                inboxEnd.yield(.transportClosed("\(error)"))
+            }
+        }
+    }
+
+    // MARK: Outputs
+
+    private func perform(_ output: SessionOutput) {
+        switch output {
+        case .send(let frame): send(frame)
+        case .applyBatch(let batch): apply(batch)
+        case .readOutgoing(let request): readOutgoing(request)
+        case .countBacklog(let vector, let skipping): countBacklog(vector, skipping)
+        case .readRoster:
+            answer { .rosterRead(try $0.replica.rosterRecords()) }
+        case .mergeRoster(let records):
+            answer { node in
+                do {
+                    return .rosterMerged(digest: try node.mergeRoster(records).digest.bytes)
+                } catch let refusal as CertificateRefusal {
+                    return .rosterRefused("\(refusal)")
+                }
+            }
+        case .setTimer(let timer, let deadline): set(timer, deadline)
+        case .cancelTimer(let timer): timers.withLock { $0.removeValue(forKey: timer)?.cancel() }
+        case .rememberPeer(let observation): remember(observation)
+        case .rememberThirdNodes(let nodes): remember(nodes)
+        case .event(let event):
+            if case .greeted(_, let mode, _) = event, role == .answering { live.withLock { $0 = mode.live } }
+            observer.event(event)
+        case .close: break
+        }
+    }
+
+    private func send(_ frame: ExchangeFrame) {
+        if rehearsal != nil, case .acknowledgement = frame { return }
+        let waiting = queued.withLock { queued in
+            queued.outbound += frame.memoryBytes
+            return queued.outbound
+        }
+        guard waiting <= Self.queuedBytes else {
+            inboxEnd.yield(.transportClosed("the peer reads nothing of what it asks for"))
+            return
+        }
+        outboxEnd.yield(frame)
+    }
+
+    /// Does something with the store, and gives the session the answer.
+    private func answer(_ body: @escaping @Sendable (Node) throws -> SessionInput) {
+        Task {
+            do {
+                inboxEnd.yield(try await BlockingWork.run { [node] in try body(node) })
+            } catch {
+                logger.error("the replica failed", metadata: ["error": "\(error)"])
+                inboxEnd.yield(.refuse(Self.ourFailure(error)))
+            }
+        }
+    }
+
+    private func apply(_ batch: [SealedChangeSet]) {
+        if let rehearsal {
+            inboxEnd.yield(.applied(rehearsal.take(batch)))
+            return
+        }
+        Task { [observer] in
+            let input: SessionInput
+            do {
+                input = try await BlockingWork.run { [node, peer] in
+                    let report = try node.replica.apply(batch, from: peer, authors: node.refreshRoster())
+                    if let violation = report.violation {
+                        return .applyFailed(.peer(Self.notice(of: violation)))
+                    }
+                    return .applied(
+                        ReplicationCore.ApplyReport(
+                            applied: report.applied, safeBelow: SafeBelow(applied: report.applied, safe: report.safe),
+                            held: report.held,
+                            received: Tally(
+                                changeSets: UInt64(report.changeSets), changes: report.changes, bytes: report.bytes),
+                            conflicts: UInt64(max(report.conflicts, 0))))
+                }
+            } catch {
+                logger.error("cannot apply what the peer sent", metadata: ["error": "\(error)"])
+                input = .applyFailed(.ours(Self.ourFailure(error)))
+            }
+            inboxEnd.yield(input)
+            observer.committed()
+        }
+    }
+
+    private func readOutgoing(_ request: OutgoingRequest) {
+        answer { node in
+            let run = try node.replica.outgoing(
+                lackedBy: request.lackedBy, skipping: request.skipping, maximumBytes: Int(clamping: request.maxBytes))
+            return .outgoing(
+                OutgoingBatch(
+                    changeSets: run.changeSets.map {
+                        ReplicationCore.OutgoingChangeSet(
+                            dot: $0.header.dot, changes: $0.header.changes, changeSet: $0.sealed)
+                    }, reachedEnd: run.reachedEnd))
+        }
+    }
+
+    private func countBacklog(_ vector: VersionVector, _ skipping: Set<Origin>) {
+        answer { node in
+            var lacked = vector
+            if !skipping.isEmpty {
+                let applied = try node.replica.vectors().applied
+                for origin in skipping { lacked[origin] = applied[origin] }
+            }
+            return .backlogCounted(try node.replica.backlog(lackedBy: lacked))
+        }
+    }
+
+    private static func notice(of violation: ApplyViolation) -> ErrorNotice {
+        let code: ErrorNotice.Code =
+            switch violation.kind {
+            case .malformed, .signature, .gap: .malformed
+            case .author: .refused
+            case .fork: .fork
+            }
+        return ErrorNotice(code: code, message: violation.description)
+    }
+
+    /// A peer learns that this node cannot go on, and when to come back; the rest is in this node's log.
+    private static func ourFailure(_ error: any Error) -> ErrorNotice {
+        let isFull = (error as? SQLError)?.isFull == true
+        return ErrorNotice(
+            code: .internal,
+            message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
+            retryAfterMilliseconds: 60_000)
+    }
+
+    private func set(_ timer: SessionTimer, _ deadline: Uptime) {
+        let delay = max(0, deadline.microseconds - Monotonic.now.microseconds)
+        let task = Task { [inboxEnd] in
+            do {
+                try await Task.sleep(for: .microseconds(delay))
+                inboxEnd.yield(.timer(timer))
+            } catch {
+                // Cancelled: another deadline took its place.
+            }
+        }
+        timers.withLock { $0.updateValue(task, forKey: timer) }?.cancel()
+    }
+
+    // MARK: What is remembered of the peer: the latest counts, one write at a time
+
+    private func remember(_ observation: PeerObservation) {
+        guard rehearsal == nil else { return }
+        self.observation.withLock { pending in
+            pending.latest = observation
+            guard pending.writer == nil else { return }
+            pending.writer = Task { await writeObservations() }
+        }
+    }
+
+    private func writeObservations() async {
+        while let next = observation.withLock({ pending -> PeerObservation? in
+            defer { pending.latest = nil }
+            if pending.latest == nil { pending.writer = nil }
+            return pending.latest
+        }) {
+            do {
+                try await BlockingWork.run { [node, isLive] in
+                    try node.remember(next, live: isLive)
+                }
+            } catch {
+                logger.warning("cannot remember the peer", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private func finishObservation() async {
+        while let writer = observation.withLock({ $0.writer }) { await writer.value }
+    }
+
+    private func remember(_ nodes: [ThirdNode]) {
+        Task {
+            do {
+                try await BlockingWork.run { [node, peer] in
+                    for third in nodes where third.node != node.id {
+                        try node.replica.observe(
+                            third.node, SecondHand(applied: third.applied, at: third.asOf, from: peer))
+                    }
+                }
+            } catch {
+                logger.warning("cannot remember third nodes", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}
+
+extension SessionRole {
+    /// Whether this side asked for a session that stays open.
+    var isLive: Bool {
+        if case .dialling(let mode) = self { mode.live } else { false }
+    }
+}
+
+extension ExchangeFrame {
+    /// About what a frame holds in memory: its flow bytes, and what any frame may hold beside them.
+    var memoryBytes: Int { Int(clamping: flowBytes) + 1024 }
+}
+
+extension Node {
+    /// Keeps what a session observed, for lag and for the next greeting.
+    func remember(_ observation: PeerObservation, live: Bool) throws {
+        try replica.observe(
+            observation.peer,
+            PeerFacts(
+                at: observation.at, applied: observation.applied, safe: observation.safe, told: observation.told,
+                clockOffsetMilliseconds: observation.clockOffsetMilliseconds,
+                roundTripMicroseconds: observation.roundTripMicroseconds, software: observation.software,
+                schemaMatches: observation.schemaMatches, backlog: observation.backlog, held: observation.held),
+            live: live)
+    }
+}
+
+extension SafeBelow {
+    /// The entries of `safe` that stand lower than those of `applied`.
+    init(applied: VersionVector, safe: VersionVector) {
+        self.init(applied.entries.filter { safe[$0.key] < $0.value }.reduce(into: [:]) { $0[$1.key] = safe[$1.key] })
+    }
+}

@@ -1,0 +1,86 @@
+// Notices that some process wrote to the replica: inotify on the write-ahead log, with `PRAGMA data_version` as the check.
+//
+// Invariant: a commit after `changes` began is followed by an element, at the latest when the next poll is due.
+
+internal import Foundation
+internal import ReplicaStore
+internal import Synchronization
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
+/// An inotify descriptor on the directory of a replica.
+final class WriteWatcher: Sendable {
+    /// Where inotify is not to be had (its per-user limit is reached), commits are found by asking this often.
+    private static let pollMilliseconds = 1_000
+    private let descriptor: Int32
+    private let walName: String
+    private let stopped = Mutex(false)
+
+    init(replicaPath: String) {
+        let url = URL(fileURLWithPath: replicaPath)
+        walName = url.lastPathComponent + "-wal"
+        descriptor = inotify_init1(Int32(IN_CLOEXEC | IN_NONBLOCK))
+        if descriptor >= 0 {
+            // The log is made and removed as programs come and go, so the directory is watched, not the file.
+            inotify_add_watch(descriptor, url.deletingLastPathComponent().path, UInt32(IN_MODIFY | IN_CREATE))
+        }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// One element for each burst of writes, and one a second in any case: cheap, since it only leads to a look.
+    func changes() -> AsyncStream<Void> {
+        AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+            let thread = Thread { [self] in
+                while !stopped.withLock({ $0 }) {
+                    if wait() { continuation.yield() }
+                }
+                continuation.finish()
+            }
+            thread.name = "syncnode.watcher"
+            thread.start()
+        }
+    }
+
+    func stop() { stopped.withLock { $0 = true } }
+
+    /// True where the log was written to, or a poll is due.
+    private func wait() -> Bool {
+        guard descriptor >= 0 else {
+            usleep(UInt32(Self.pollMilliseconds) * 1000)
+            return true
+        }
+        var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&poller, 1, Int32(Self.pollMilliseconds)) > 0 else { return true }
+        var written = false
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = read(descriptor, &buffer, buffer.count)
+            guard count > 0 else { break }
+            written = written || names(in: buffer[..<count]).contains(walName)
+        }
+        return written
+    }
+
+    /// The names in a run of `struct inotify_event`: 16 bytes, the last four the length of the name that follows.
+    private func names(in bytes: ArraySlice<UInt8>) -> [String] {
+        var names: [String] = []
+        var at = bytes.startIndex
+        while at + 16 <= bytes.endIndex {
+            let length = bytes[(at + 12)..<(at + 16)].reversed().reduce(0) { $0 << 8 | Int($1) }
+            let end = min(at + 16 + length, bytes.endIndex)
+            names.append(String(decoding: bytes[(at + 16)..<end].prefix { $0 != 0 }, as: UTF8.self))
+            at = end
+        }
+        return names
+    }
+}
+
+extension Node {
+    /// One element for each burst of writes to the replica by any process, and one a second in any case.
+    public func writes() -> AsyncStream<Void> { WriteWatcher(replicaPath: replica.path).changes() }
+}

@@ -1,0 +1,143 @@
+// Connections that this node makes.
+//
+// Invariant: a dial that was given up or failed leaves no connection behind.
+public import NIOCore
+internal import NIOPosix
+internal import Synchronization
+public import Trust
+
+/// Connects to peers.
+public struct PeerDialer: Sendable {
+    private let group: any EventLoopGroup
+    private let limits: TransportLimits
+
+    public init(group: any EventLoopGroup, limits: TransportLimits = TransportLimits()) {
+        self.group = group
+        self.limits = limits
+    }
+
+    /// Connects, and returns when the handshake is done and the peer proven. Of a name's addresses each is tried, IPv6 and
+    /// IPv4 in turn, the next one 250 ms after the one before (RFC 8305).
+    ///
+    /// The peer may still refuse this node's certificate; that comes out of the link (RFC 8446, 4.4.2).
+    /// - Throws: `TransportError`; `CancellationError` at once where the task is cancelled.
+    public func dial(
+        _ endpoint: Endpoint, context: TLSContext, offering: SessionProtocol = .exchange
+    ) async throws -> PeerLink {
+        let dial = Dial(endpoint: endpoint, limits: limits, promise: group.next().makePromise(of: PeerLink.self))
+        return try await withTaskCancellationHandler {
+            dial.start(
+                ClientBootstrap(group: dial.promise.futureResult.eventLoop)
+                    .withLinkOptions()
+                    .connectTimeout(.milliseconds(Int64(limits.connectMilliseconds))),
+                context: context, offering: offering)
+            return try await dial.promise.futureResult.get()
+        } onCancel: {
+            dial.cancel()
+        }
+    }
+}
+
+/// One dial, from the look-up of the name to the open session.
+private final class Dial: Sendable {
+    private enum State {
+        case running((any Channel)?)
+        case done
+    }
+
+    let promise: EventLoopPromise<PeerLink>
+    private let endpoint: Endpoint
+    private let limits: TransportLimits
+    private let state = Mutex(State.running(nil))
+
+    init(endpoint: Endpoint, limits: TransportLimits, promise: EventLoopPromise<PeerLink>) {
+        self.endpoint = endpoint
+        self.limits = limits
+        self.promise = promise
+    }
+
+    func start(_ bootstrap: ClientBootstrap, context: TLSContext, offering: SessionProtocol) {
+        guard isRunning else { return }
+        bootstrap.connect(host: endpoint.host, port: endpoint.port).whenComplete { result in
+            switch result {
+            case .failure(let error): self.finish(.failure(connectError(error, self.endpoint, self.limits)))
+            case .success(let channel): self.connected(channel, context: context, offering: offering)
+            }
+        }
+    }
+
+    func cancel() {
+        let channel = end()
+        channel?.close(promise: nil)
+    }
+
+    private func connected(_ channel: any Channel, context: TLSContext, offering: SessionProtocol) {
+        let isRunning = state.withLock { state in
+            guard case .running = state else { return false }
+            state = .running(channel)
+            return true
+        }
+        guard isRunning else { return channel.close(promise: nil) }
+        channel.eventLoop.execute {
+            do {
+                try ChannelSetup.install(
+                    on: channel, context: context, side: .client, offering: offering, limits: self.limits,
+                    remote: ChannelSetup.text(channel.remoteAddress), opened: { self.finish($0.mapError { $0 }) })
+            } catch {
+                // The connection went away before it could be used.
+                channel.close(promise: nil)
+                self.finish(.failure(TransportError.cut(self.endpoint.description, during: .handshake)))
+            }
+        }
+    }
+
+    private var isRunning: Bool {
+        state.withLock { if case .running = $0 { true } else { false } }
+    }
+
+    private func finish(_ result: Result<PeerLink, any Error>) {
+        let wasRunning = state.withLock { state in
+            guard case .running = state else { return false }
+            state = .done
+            return true
+        }
+        // Given up meanwhile: `cancel` has closed the channel.
+        if wasRunning { promise.completeWith(result) }
+    }
+
+    private func end() -> (any Channel)? {
+        let (wasRunning, channel) = state.withLock { state -> (Bool, (any Channel)?) in
+            guard case .running(let channel) = state else { return (false, nil) }
+            state = .done
+            return (true, channel)
+        }
+        if wasRunning { promise.fail(CancellationError()) }
+        return channel
+    }
+}
+
+private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: TransportLimits) -> TransportError {
+    func unreachable(_ cause: String, _ next: String) -> TransportError {
+        TransportError(.unreachable, "cannot connect to \(endpoint): \(cause); \(next)")
+    }
+    let timeout = TransportError(
+        .timedOut,
+        "cannot connect to \(endpoint): no answer within \(limits.connectMilliseconds) ms; "
+            + "check the address, and the firewalls between")
+    switch error {
+    case ChannelError.connectTimeout: return timeout
+    case let error as NIOConnectionError:
+        guard !error.connectionErrors.isEmpty else {
+            return unreachable(
+                "the name \"\(error.host)\" has no address", "check how it is spelled, and that names can be looked up")
+        }
+        if error.connectionErrors.allSatisfy({ if case ChannelError.connectTimeout = $0.error { true } else { false } })
+        {
+            return timeout
+        }
+        let causes = error.connectionErrors.map { "\(ChannelSetup.text($0.target)): \(ChannelSetup.reason($0.error))" }
+        return unreachable(causes.joined(separator: ", "), "check that a syncnode listens there, and on this port")
+    default:
+        return unreachable(ChannelSetup.reason(error), "check the address and the network")
+    }
+}

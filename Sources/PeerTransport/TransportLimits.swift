@@ -1,0 +1,43 @@
+// Every bound on what a connection may hold, and for how long.
+//
+// Invariant: whatever a peer does, a connection costs no more than these allow.
+internal import ReplicationWire
+
+/// Bounds on connections. One link holds at most one frame, `inboxBytes` and 256 KiB of one read towards this node, and
+/// `outboxBytes`, one `send` and 512 KiB of ciphertext towards the peer: about 7 MiB where a peer sends the largest frames.
+public struct TransportLimits: Sendable {
+    /// From the connection to an open session. A handshake is two round trips and a few milliseconds of arithmetic; 10 s
+    /// leave room for a satellite link that loses three packets in a row (1 + 2 + 4 s of retransmission).
+    public var handshakeMilliseconds = 10_000
+    /// From the first look-up of a name to a connection: the same three losses of a SYN.
+    public var connectMilliseconds = 10_000
+    /// Without a single byte from the peer while this side is ready to read. Sessions ping every 30 s or faster, so four
+    /// pings in a row went unanswered.
+    public var idleMilliseconds = 120_000
+    /// What was sent before `close` must leave within this: `outboxBytes` at 1 Mbit/s, and some.
+    public var flushMilliseconds = 10_000
+    /// Then the peer's end of the connection is waited for: it has only to read what is on its way.
+    public var finishMilliseconds = 5_000
+    /// The whole life of a link with a peer that has proven nothing: a request, an answer, and a person's patience.
+    public var joinMilliseconds = 60_000
+    /// All connections accepted. Half of the 1,024 descriptors that a process has by default; the rest is for files.
+    public var connections = 512
+    /// Of them from one address (an IPv6 network of 64 bits counts as one): an office behind one address translator.
+    public var connectionsPerAddress = 64
+    /// Of them in the handshake. About 2,000 handshakes a second are possible on one core, so these are done in 32 ms
+    /// unless peers stall, and then they cost `handshakeMilliseconds` each.
+    public var handshakesAtOnce = 64
+    /// Of these from one address, so that one that stalls does not keep all others out.
+    public var handshakesPerAddress = 16
+    /// One frame without its length, from a proven peer.
+    public var frameBytes = FrameLimits.frameBytes
+    /// One frame from a peer that has proven nothing: a join request is under 2 KiB.
+    public var joinFrameBytes = 64 << 10
+    /// Received and not yet asked for, before reading from the socket stops: what four reads of 64 KiB bring.
+    public var inboxBytes = 256 << 10
+    /// Sent and not yet taken by the socket, before `send` suspends: what 80 ms at 100 Mbit/s take, so that a sender that
+    /// is woken at half of it always finds time to bring more.
+    public var outboxBytes = 1 << 20
+
+    public init() {}
+}

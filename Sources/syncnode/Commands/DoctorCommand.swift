@@ -1,0 +1,60 @@
+// syncnode doctor
+
+import ArgumentParser
+import NewsStore
+import NodeRuntime
+
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "What is wrong with this set-up, and how to mend it.")
+
+    @Flag(
+        help: ArgumentHelp(
+            "Make an empty replica where it is lost.",
+            discussion:
+                "Only where replica.sqlite is gone and identity/ is there. What peers have comes back with the next pull."
+        ))
+    var rebuild = false
+    @OptionGroup var options: GlobalOptions
+
+    struct Document: Encodable {
+        struct Check: Encodable {
+            let name: String
+            let state: String
+            let finding: String
+            let remedy: String
+        }
+        let checks: [Check]
+        let healthy: Bool
+    }
+
+    func run() async throws {
+        if rebuild {
+            let node = try Node.makeReplica(options.directory, tables: NewsTables.all)
+            say(
+                "Made an empty replica for “\(node.name)”, under a new origin. Now add a peer if none is known, and `syncnode pull`."
+            )
+        }
+        let checks = Doctor.examine(options.directory, open: { try options.openNode() })
+        let worst = checks.contains { $0.state == .broken }
+        let document = Document(
+            checks: checks.map {
+                .init(name: $0.name, state: $0.state.rawValue, finding: $0.finding, remedy: $0.remedy)
+            },
+            healthy: !worst)
+        try options.print(document, text: checks.map(Self.line).joined(separator: "\n"))
+        if worst { throw ExitCode(ExitStatus.configuration.rawValue) }
+    }
+
+    private static func line(_ check: Doctor.Check) -> String {
+        let terminal = Terminal.output
+        let mark =
+            switch check.state {
+            case .well: terminal.styled("✓", .green)
+            case .watch: terminal.styled("!", .yellow)
+            case .broken: terminal.styled("✗", .red)
+            }
+        let remedy = check.remedy.isEmpty ? "" : "\n    → \(check.remedy)"
+        return "\(mark) \(terminal.styled(check.name, .bold))  \(check.finding)\(remedy)"
+    }
+}

@@ -1,0 +1,72 @@
+// syncnode invite
+
+import ArgumentParser
+import NodeRuntime
+import Trust
+
+/// What a member may do, as it is typed.
+enum RoleArgument: String, ExpressibleByArgument, CaseIterable {
+    case writer, reader, admin
+
+    var role: MemberRole {
+        switch self {
+        case .writer: .writer
+        case .reader: .reader
+        case .admin: .admin
+        }
+    }
+}
+
+/// `90s`, `30m`, `24h`, `7d`.
+struct DurationArgument: ExpressibleByArgument {
+    static let day = DurationArgument(seconds: 86400)
+    let seconds: Int64
+
+    private init(seconds: Int64) { self.seconds = seconds }
+
+    init?(argument: String) {
+        let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
+        guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0,
+            count <= 3650 * 86400
+        else { return nil }
+        seconds = count * unit
+    }
+}
+
+struct InviteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "invite", abstract: "Make a one-time code with which a new node joins.",
+        discussion: """
+            Whoever has the code becomes a member: hand it over as you would a key. The node must be able to reach this one,
+            with `syncnode serve` running, while it joins.
+            """)
+
+    @Argument(help: "What the new node is called.") var name: String
+    @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
+    @Option(help: ArgumentHelp("How long the code is good for.", valueName: "24h")) var expires = DurationArgument.day
+    @Option(
+        help: ArgumentHelp(
+            "Where this node is reached; else where it last served. May be repeated.", valueName: "host:port"))
+    var address: [String] = []
+    @OptionGroup var options: GlobalOptions
+
+    struct Document: Encodable {
+        let code: String
+        let name: String
+        let role: String
+        let addresses: [String]
+        let expiresAt: JSONTime
+    }
+
+    func run() async throws {
+        let node = try options.openNode()
+        let code = try node.invite(name, role: role.role, validFor: expires.seconds, addresses: address)
+        say(
+            "For “\(name)”, a \(role.rawValue), once, until \(Figures.time(code.expiresAt)). On the new node: syncnode join CODE"
+        )
+        try options.print(
+            Document(
+                code: code.text, name: name, role: role.rawValue, addresses: code.addresses,
+                expiresAt: JSONTime(code.expiresAt)), text: code.text)
+    }
+}

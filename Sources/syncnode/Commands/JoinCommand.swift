@@ -1,0 +1,87 @@
+// syncnode join, over the network or with files; syncnode admit, for the files' other side
+
+import ArgumentParser
+import Foundation
+import NewsStore
+import NodeRuntime
+import ReplicaStore
+import Trust
+
+struct JoinCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join", abstract: "Become a node of a workspace.",
+        discussion: """
+            With a code from `syncnode invite`:  syncnode join CODE
+            Without a network, with files carried by hand:
+              here:             syncnode join --request FILE --name NAME
+              on an admin node: syncnode admit FILE --out CERT
+              here:             syncnode join --certificate CERT
+            """)
+
+    @Argument(help: "The code that `syncnode invite` printed.") var code: String?
+    @Option(help: ArgumentHelp("Write a request to be admitted, to carry to an admin node.", valueName: "file"))
+    var request: String?
+    @Option(help: ArgumentHelp("Take in what `syncnode admit` wrote.", valueName: "file")) var certificate: String?
+    @Option(help: "What this node asks to be called, with --request; else this machine's name.") var name: String?
+    @OptionGroup var options: GlobalOptions
+
+    func validate() throws {
+        guard [code, request, certificate].compactMap({ $0 }).count == 1 else {
+            throw ValidationError("Give either a code, or --request FILE, or --certificate FILE.")
+        }
+    }
+
+    func run() async throws {
+        if let request {
+            let host = ProcessInfo.processInfo.hostName
+            let made = try Node.joinRequest(options.directory, name: name ?? (host.isEmpty ? "node" : host))
+            try Files.write(made.pem, to: request)
+            say("Carry \(request) to an admin node, and run there: syncnode admit \(request) --out CERT")
+            try options.print(["request": request, "node_id": "\(made.publicKey.nodeID)"], text: "")
+            return
+        }
+        let node: Node
+        if let certificate {
+            node = try Node.join(options.directory, admission: Files.read(certificate), tables: NewsTables.all)
+        } else {
+            node = try await Node.join(options.directory, code: code ?? "", tables: NewsTables.all)
+        }
+        try options.print(
+            InitCommand.Document(node),
+            text: """
+                This node is “\(node.name)” now, a \(node.certificate.role.rawValue) of workspace “\(node.replica.workspace.name)”.
+                  data   \(node.directory)
+                  node   \(node.id)
+                Next: `syncnode pull` fetches what the workspace has.
+                """)
+    }
+}
+
+struct AdmitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "admit", abstract: "Admit a node that has no network, from its request file.",
+        discussion: "Compare the node's id with what the other side was shown, if the file came by an unsafe way.")
+
+    @Argument(help: ArgumentHelp("What `syncnode join --request` wrote.", valueName: "file")) var request: String
+    @Option(help: ArgumentHelp("Where to write the certificate to carry back.", valueName: "file")) var out: String
+    @Option(help: "What it is called; else what it asks for.") var name: String?
+    @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        let node = try options.openNode()
+        let admission = try node.admit(request: Files.read(request), name: name, role: role.role)
+        try Files.write(admission.pem, to: out)
+        let admitted = admission.certificate
+        try options.print(
+            [
+                "node_id": "\(admitted.nodeID)", "name": admitted.name, "role": admitted.role.rawValue,
+                "certificate": out,
+            ],
+            text: """
+                Admitted “\(admitted.name)” as a \(admitted.role.rawValue).
+                  node   \(admitted.nodeID)
+                Carry \(out) back, and run there: syncnode join --certificate \(out)
+                """)
+    }
+}

@@ -1,0 +1,105 @@
+// syncnode status, backup
+
+import ArgumentParser
+import Foundation
+import NodeRuntime
+import ReplicaStore
+import ReplicationModel
+import Trust
+
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "status", abstract: "This node in a few numbers.")
+
+    @OptionGroup var options: GlobalOptions
+
+    struct Document: Encodable {
+        struct Named: Encodable { let id: String, name: String }
+        let node: Named
+        let role: String
+        let workspace: Named
+        let data: String
+        let origin: String
+        let versionVector: [String: UInt64]
+        let rows: [String: Int64]
+        let unsealed: Int64
+        let held: Int64
+        let parked: Int64
+        let conflicts: Int
+        let catchingUp: Bool
+        let awaited: Int64
+        let changeSets: Int64
+        let sizeBytes: UInt64
+        let walBytes: UInt64
+        let lastChangeAt: JSONTime
+        let certificateValidUntil: JSONTime
+    }
+
+    func run() async throws {
+        let node = try options.openNode()
+        let status = try node.replica.status()
+        let document = Document(
+            node: .init(id: "\(node.id)", name: node.name), role: node.certificate.role.rawValue,
+            workspace: .init(id: "\(node.replica.workspace.id)", name: node.replica.workspace.name),
+            data: node.directory,
+            origin: "\(status.origin)",
+            versionVector: Dictionary(
+                uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
+            rows: Dictionary(uniqueKeysWithValues: status.rows.map { ($0.table, $0.count) }), unsealed: status.unsealed,
+            held: status.held, parked: status.parked, conflicts: status.conflicts, catchingUp: status.awaiting > 0,
+            awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
+            walBytes: status.walBytes,
+            lastChangeAt: JSONTime(status.lastStamp.wallClock),
+            certificateValidUntil: JSONTime(node.certificate.notAfter))
+        try options.print(document, text: Self.text(status, node))
+    }
+
+    private static func text(_ status: ReplicaStatus, _ node: Node) -> String {
+        let terminal = Terminal.output
+        func count(_ value: Int64, _ hint: String) -> String {
+            value == 0 ? "0" : terminal.styled("\(Figures.count(value))  \(hint)", .yellow)
+        }
+        var lines = [
+            ("node", "\(node.name), \(node.certificate.role.rawValue) of “\(node.replica.workspace.name)”"),
+            ("data", node.directory),
+        ]
+        lines += status.rows.filter { $0.count > 0 }.map { ($0.table, Figures.count($0.count)) }
+        lines += [
+            ("change sets", "\(Figures.count(status.changeSets)) of \(Figures.count(status.applied.count, "origin"))"),
+            ("unsealed", count(status.unsealed, "(sealed when the node next meets another)")),
+            ("conflicts", count(Int64(status.conflicts), "(syncnode conflicts)")),
+            ("held", count(status.held, "(syncnode held)")),
+            ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
+            ("awaited", count(status.awaiting, "(values still to come: catching up)")),
+            ("size", "\(Figures.bytes(status.sizeBytes)), log \(Figures.bytes(status.walBytes))"),
+        ]
+        let width = lines.map(\.0.count).max() ?? 0
+        return lines.map {
+            terminal.styled($0.0.padding(toLength: width, withPad: " ", startingAt: 0), .dim) + "  " + $0.1
+        }
+        .joined(separator: "\n")
+    }
+}
+
+struct BackupCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup", abstract: "Copy the replica to a file, while others go on writing.",
+        discussion: """
+            The copy is consistent and compact. It does not hold this node's key: keep a copy of identity/ apart, in a safe
+            place. To look into a copy, open it with any SQLite program.
+            """)
+
+    @Argument(help: ArgumentHelp("Where to; it must not exist.", valueName: "file")) var file: String
+    @OptionGroup var options: GlobalOptions
+
+    struct Document: Encodable {
+        let file: String
+        let sizeBytes: UInt64
+    }
+
+    func run() async throws {
+        let node = try options.openNode()
+        try node.replica.backup(to: file)
+        let size = Files.size(file)
+        try options.print(Document(file: file, sizeBytes: size), text: "Backed up to \(file), \(Figures.bytes(size)).")
+    }
+}

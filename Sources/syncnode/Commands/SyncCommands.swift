@@ -1,0 +1,198 @@
+// syncnode pull, push, sync
+
+import ArgumentParser
+import Foundation
+import NodeRuntime
+import ReplicationCore
+import ReplicationModel
+import ReplicationWire
+import Synchronization
+
+struct PullCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pull", abstract: "Fetch what peers have and this node lacks.",
+        discussion: "Cost follows what is missing. Broken off, it goes on where it was.")
+
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    var peers: [String] = []
+    @Flag(help: "Show what would come and what would conflict, and change nothing.") var plan = false
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        if plan {
+            try await PullPlanning.run(peers, options)
+        } else {
+            try await PeerExchange.run(peers, mode: .pull, verb: "pull", options)
+        }
+    }
+}
+
+struct PushCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "push", abstract: "Send peers what this node has and they lack.")
+
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    var peers: [String] = []
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws { try await PeerExchange.run(peers, mode: .push, verb: "push", options) }
+}
+
+struct SyncCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "sync", abstract: "Pull and push in one go.")
+
+    @Argument(
+        help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
+    var peers: [String] = []
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws { try await PeerExchange.run(peers, mode: .sync, verb: "sync", options) }
+}
+
+/// What the three have in common.
+enum PeerExchange {
+    struct Count: Encodable {
+        let changeSets: UInt64
+        let changes: UInt64
+        let bytes: UInt64
+
+        init(_ tally: Tally) {
+            changeSets = tally.changeSets
+            changes = tally.changes
+            bytes = tally.bytes
+        }
+    }
+
+    struct Failure: Encodable {
+        let kind: String
+        let message: String
+    }
+
+    struct Peer: Encodable {
+        let name: String
+        @Nullable var id: String?
+        let address: String
+        let received: Count
+        let sent: Count
+        let conflicts: UInt64
+        let held: UInt64
+        let durationMs: Int64
+        @Nullable var error: Failure?
+
+        init(_ result: PeerSyncResult) {
+            name = result.name
+            id = result.node.map { "\($0)" }
+            address = result.address
+            received = Count(result.summary.received)
+            sent = Count(result.summary.sent)
+            conflicts = result.summary.conflicts
+            held = result.summary.held
+            durationMs = result.durationMilliseconds
+            error = result.failure.map { Failure(kind: $0.kind.rawValue, message: $0.message) }
+        }
+    }
+
+    static func run(_ names: [String], mode: SyncMode, verb: String, _ options: GlobalOptions) async throws {
+        let node = try options.openNode()
+        let targets = try node.targets(names)
+        var peers: [Peer] = []
+        var failures: [PeerSyncFailure] = []
+        for target in targets {
+            let result = await exchange(node, target, mode, verb)
+            peers.append(Peer(result))
+            if let failure = result.failure { failures.append(failure) }
+            if !options.json { print(line(result)) }
+        }
+        if options.json { try printJSON(["peers": peers]) }
+        guard let failure = failures.first else { return }
+        let text = failures.map(\.message).joined(separator: "\n")
+        switch failure.kind {
+        case .unreachable: throw CommandFailure(.unavailable, text)
+        case .refused: throw CommandFailure(.refused, text)
+        case .protocolError: throw CommandFailure(.badData, text)
+        case .interrupted: throw CommandFailure(.tryAgain, text)
+        case .local: throw CommandFailure(.inputOutput, text)
+        }
+    }
+
+    /// One peer, with a bar, and stopped cleanly by SIGINT.
+    private static func exchange(_ node: Node, _ target: SyncTarget, _ mode: SyncMode, _ verb: String) async
+        -> PeerSyncResult
+    {
+        let bar = ProgressBar("\(verb) \(target.name)")
+        let expected = Mutex<UInt64?>(nil)
+        let task = Task {
+            await node.exchange(with: target, mode: mode) { event in
+                switch event {
+                case .greeted(_, _, let backlog): expected.withLock { $0 = backlog?.changes }
+                case .received(let tally):
+                    bar.update(
+                        done: tally.changes, total: expected.withLock { $0 },
+                        note: "changes, \(Figures.bytes(tally.bytes))")
+                case .sent(let tally):
+                    bar.update(done: tally.changes, total: nil, note: "changes sent, \(Figures.bytes(tally.bytes))")
+                default: break
+                }
+            }
+        }
+        let interrupt = Interrupt { task.cancel() }
+        defer { interrupt.stop() }
+        let result = await task.value
+        bar.finish()
+        return result
+    }
+
+    private static func line(_ result: PeerSyncResult) -> String {
+        let terminal = Terminal.output
+        let name = terminal.styled(printableLine(result.name), .bold)
+        if let failure = result.failure, result.summary.received.changeSets == 0, result.summary.sent.changeSets == 0 {
+            return "\(name)  \(terminal.styled(failure.kind.rawValue, .red))"
+        }
+        var parts: [String] = []
+        let (received, sent) = (result.summary.received, result.summary.sent)
+        if received.changeSets > 0 {
+            parts.append(
+                "received \(Figures.count(received.changes, "change")) in \(Figures.count(received.changeSets, "change set")), \(Figures.bytes(received.bytes))"
+            )
+        }
+        if sent.changeSets > 0 {
+            parts.append(
+                "sent \(Figures.count(sent.changes, "change")) in \(Figures.count(sent.changeSets, "change set")), \(Figures.bytes(sent.bytes))"
+            )
+        }
+        if parts.isEmpty { parts.append("nothing new") }
+        if result.summary.conflicts > 0 {
+            parts.append(
+                terminal.styled(Figures.count(result.summary.conflicts, "conflict") + " (syncnode conflicts)", .yellow))
+        }
+        if result.summary.held > 0 {
+            parts.append(terminal.styled("\(result.summary.held) held (syncnode held)", .yellow))
+        }
+        parts.append(Figures.duration(seconds: Double(result.durationMilliseconds) / 1000))
+        if let failure = result.failure { parts.append(terminal.styled(failure.kind.rawValue, .red)) }
+        return "\(name)  \(parts.joined(separator: "  ·  "))"
+    }
+}
+
+/// SIGINT and SIGTERM, as a call, for as long as this lives.
+final class Interrupt {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ action: @escaping @Sendable () -> Void) {
+        sources = [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler(handler: action)
+            source.resume()
+            return source
+        }
+    }
+
+    func stop() {
+        for source in sources { source.cancel() }
+        signal(SIGINT, SIG_DFL)
+        signal(SIGTERM, SIG_DFL)
+    }
+}

@@ -1,0 +1,70 @@
+// syncnode watch
+
+import ArgumentParser
+import Foundation
+import NodeRuntime
+import ReplicaStore
+import ReplicationModel
+
+struct WatchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch", abstract: "Follow changes, one JSON object a line, for ever.",
+        discussion: """
+            Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give
+            the last one to --since to go on where you left off.
+            """)
+
+    @Option(help: ArgumentHelp("Begin after this cursor; 0 is the beginning, else from now on.", valueName: "cursor"))
+    var since: Int64?
+    @OptionGroup var options: GlobalOptions
+
+    struct Line: Encodable {
+        let cursor: Int64
+        let table: String
+        let id: String
+        let change: String
+        let fields: [String]
+        let author: String
+        let node: String
+        let at: JSONTime
+        @Nullable var receivedFrom: String?
+    }
+
+    func run() async throws {
+        let node = try options.openNode()
+        var position = try since ?? node.replica.lastLogPosition()
+        let changes = node.writes()
+        try emit(node, &position)
+        for await _ in changes { try emit(node, &position) }
+    }
+
+    private func emit(_ node: Node, _ position: inout Int64) throws {
+        try node.replica.seal()
+        while true {
+            let entries = try node.replica.log(after: position, limit: 100)
+            guard !entries.isEmpty else { return }
+            for entry in entries {
+                for table in entry.changeSet.tables {
+                    for row in table.rows { try printJSON(Self.line(entry, table, row, node), onOneLine: true) }
+                }
+                position = entry.position
+            }
+        }
+    }
+
+    private static func line(_ entry: LogEntry, _ table: TableChanges, _ row: RowChange, _ node: Node) -> Line {
+        let listsFields = row.kind == .insert || row.kind == .update
+        let change =
+            switch row.kind {
+            case .insert: "insert"
+            case .update: "update"
+            case .delete: "delete"
+            case .undelete: "undelete"
+            }
+        return Line(
+            cursor: entry.position, table: table.table, id: "\(row.id)", change: change,
+            fields: listsFields ? table.fieldSets[row.fieldSet].map { table.fields[$0].name } : [],
+            author: node.name(of: entry.changeSet.header.origin.node), node: "\(entry.changeSet.header.origin.node)",
+            at: JSONTime(row.stamp.wallClock), receivedFrom: entry.receivedFrom.map { node.name(of: $0) })
+    }
+}

@@ -1,0 +1,107 @@
+// From errors to what a person reads and a script sees: one text, one of sysexits' codes.
+//
+// Invariant: no error leaves the program as a trace or with a code of its own.
+
+import ArgumentParser
+import Foundation
+import NewsStore
+import NodeRuntime
+import PeerTransport
+import ReplicaStore
+import Trust
+
+/// The exit codes scripts may rely on (sysexits.h).
+enum ExitStatus: Int32 {
+    case usage = 64
+    case badData = 65
+    case noInput = 66
+    case unavailable = 69
+    case inputOutput = 74
+    case tryAgain = 75
+    case refused = 77
+    case configuration = 78
+}
+
+/// A failure that a command states itself.
+struct CommandFailure: Error, CustomStringConvertible {
+    let status: ExitStatus
+    let description: String
+
+    init(_ status: ExitStatus, _ description: String) {
+        self.status = status
+        self.description = description
+    }
+}
+
+extension Syncnode {
+    /// Says what went wrong on standard error, and ends the program.
+    static func fail(_ error: any Error) -> Never {
+        guard let status = status(of: error) else { Syncnode.exit(withError: error) }
+        let text = printable("\(error)")
+        say(Terminal.error.styled("syncnode:", .red, .bold) + " " + text)
+        Foundation.exit(status.rawValue)
+    }
+
+    /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code.
+    private static func status(of error: any Error) -> ExitStatus? {
+        switch error {
+        case let error as CommandFailure: error.status
+        case let error as ReplicaError: status(of: error)
+        case let error as SQLError: status(of: error)
+        case let error as TrustError: status(of: error)
+        case is CertificateRefusal: .badData
+        case let error as NodeError: status(of: error)
+        case let error as NewsError: status(of: error)
+        case let error as TransportError: error.tls == nil ? .unavailable : .refused
+        case is CancellationError: .tryAgain
+        case is ExitCode, is CleanExit, is ValidationError: nil
+        default:
+            "\(type(of: error))".contains("CommandError") || "\(type(of: error))".contains("ParserError")
+                ? nil : .inputOutput
+        }
+    }
+
+    private static func status(of error: ReplicaError) -> ExitStatus {
+        switch error.code {
+        case .absent, .noKey, .notAReplica, .tooNew, .schema: .configuration
+        case .exists, .input: .usage
+        case .damaged, .fork: .badData
+        case .refused: .refused
+        }
+    }
+
+    private static func status(of error: SQLError) -> ExitStatus {
+        if error.isBusy { return .tryAgain }
+        if error.isCorrupt { return .badData }
+        if error.isConstraint { return .usage }
+        return .inputOutput
+    }
+
+    private static func status(of error: TrustError) -> ExitStatus {
+        switch error.code {
+        case .notFound, .exposedFile: .configuration
+        case .alreadyExists, .invalidName: .usage
+        case .malformed, .mismatch: .badData
+        case .expired, .alreadyUsed, .wrongProof, .refused: .refused
+        default: .inputOutput
+        }
+    }
+
+    private static func status(of error: NodeError) -> ExitStatus {
+        switch error.code {
+        case .noPeer: .noInput
+        case .refused: .refused
+        case .busy: .tryAgain
+        case .usage: .usage
+        }
+    }
+
+    private static func status(of error: NewsError) -> ExitStatus {
+        switch error.code {
+        case .badArgument, .ambiguous: .usage
+        case .badInput: .badData
+        case .notFound: .noInput
+        default: .inputOutput
+        }
+    }
+}
