@@ -25,6 +25,7 @@ final class TableStore {
     private let setAliveStatement: Statement
     private let insertVersionStatement: Statement
     private let versionsStatement: Statement
+    private let latestStatement: Statement
     private let insertStatement: Statement
     private let journalStatement: Statement
 
@@ -35,7 +36,8 @@ final class TableStore {
         self.shapes = shapes
         let name = table.name
         insertRowStatement = try writer.prepare(
-            "INSERT OR IGNORE INTO \"sync_rows_\(name)\"(id, alive, shape, stamp, origin, seq) VALUES (?, ?, ?, ?, ?, ?)")
+            "INSERT OR IGNORE INTO \"sync_rows_\(name)\"(id, alive, shape, stamp, origin, seq) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         findRowStatement = try writer.prepare(
             "SELECT row, alive, shape, stamp, origin, seq FROM \"sync_rows_\(name)\" WHERE id = ?")
         setAliveStatement = try writer.prepare("UPDATE \"sync_rows_\(name)\" SET alive = ? WHERE row = ?")
@@ -43,6 +45,8 @@ final class TableStore {
             "INSERT INTO \"sync_versions_\(name)\"(row, field, stamp, origin, seq) VALUES (?, ?, ?, ?, ?)")
         versionsStatement = try writer.prepare(
             "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ?")
+        latestStatement = try writer.prepare(
+            "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ? ORDER BY stamp DESC")
         let columns = table.columns.map { ", \"\($0)\"" }.joined()
         let parameters = String(repeating: ", ?", count: table.columns.count)
         insertStatement = try writer.prepare("INSERT INTO \"\(name)\"(id\(columns)) VALUES (?\(parameters))")
@@ -111,6 +115,29 @@ final class TableStore {
         statement.bind(4, try origins.number(of: version.origin))
         statement.bind(5, Int64(bitPattern: version.sequence.rawValue))
         try statement.run()
+    }
+
+    /// The greatest write known of one register: a look at the end of its versions, however many there are.
+    func current(_ state: RowState, field: Int64) throws -> Version? {
+        var current: Version?
+        if let base = state.base, let shape = state.shape,
+            try field == CompiledField.existence || shapes.contains(field, in: shape)
+        {
+            current = base
+        }
+        let statement = latestStatement
+        statement.bind(1, state.row)
+        statement.bind(2, field)
+        defer { statement.reset() }
+        var latest: Int64?
+        // Those of one stamp are ordered by origin, and not by the origin's number.
+        while try statement.step(), latest == nil || statement.integer(0) == latest {
+            latest = statement.integer(0)
+            let other = try version(
+                stamp: statement.integer(0), origin: statement.integer(1), sequence: statement.integer(2))
+            current = current.map { max($0, other) } ?? other
+        }
+        return current
     }
 
     /// Every write known of one register.
@@ -207,7 +234,8 @@ final class TableStore {
             throw ReplicaError.damaged("\(from) lacks a row that its metadata has")
         }
         let present = values.enumerated().filter { $1 != .null }
-        let names = present.map { $0.offset == 0 ? "id" : "\"\(table.columns[$0.offset - 1])\"" }.joined(separator: ", ")
+        let names = present.map { $0.offset == 0 ? "id" : "\"\(table.columns[$0.offset - 1])\"" }.joined(
+            separator: ", ")
         let parameters = present.map { _ in "?" }.joined(separator: ", ")
         try writer.execute("INSERT INTO \(to)(\(names)) VALUES (\(parameters))", present.map(\.element))
         let absent = zip(table.columns, values.dropFirst()).filter { $1 == .null }.map(\.0)
@@ -265,7 +293,9 @@ final class ShapeBook {
 
     func contains(_ field: Int64, in shape: Int64) throws -> Bool {
         if let known = fields[shape] { return known.contains(field) }
-        guard let text = try writer.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(shape)]).first?[0].string
+        guard
+            let text = try writer.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(shape)]).first?[0]
+                .string
         else { throw ReplicaError.damaged("sync_shapes lacks number \(shape)") }
         let set = Set(text.split(separator: ",").compactMap { Int64($0) })
         fields[shape] = set
