@@ -21,6 +21,7 @@ final class Sealer {
     private var stamp: Stamp
     private var own: OriginRecord
     private(set) var report = SealReport()
+    private var keptBytes = 0
 
     init(_ transaction: EngineTransaction, key: SigningKey) throws {
         self.transaction = transaction
@@ -42,9 +43,10 @@ final class Sealer {
         let rows = coalesce(chunk)
         let later = try laterWrites(chunk, rows)
         var writes: [RowWrite] = []
+        keptBytes = 0
         for row in rows { try appendWrites(of: row, later: later[row.table], to: &writes) }
         writes.sort { $0.stamp < $1.stamp }
-        for write in writes { try seal(write) }
+        for write in writes { try seal(write, later[write.table]) }
         try flush()
         for (index, number) in chunk.lastNumbers.enumerated() {
             guard let number else { continue }
@@ -127,11 +129,16 @@ final class Sealer {
         let stamp: Stamp
         /// Indices of fields, ascending.
         let fields: [Int]
-        /// By column position: all of the row's, where any is needed.
-        let values: [Value]
+        /// By column position: all of the row's; nil where they are read again when their turn comes.
+        let values: [Value]?
+        let row: PendingRow
     }
 
-    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws {
+    /// Bytes of values that are kept between finding a chunk's writes and sealing them.
+    private static let keptBytes = 32 << 20
+
+    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws
+    {
         if let later, later.replaced.contains(row.id), row.deletion == nil { return }
         let table = transaction.tables[row.table]
         var existence = row.existence
@@ -144,22 +151,30 @@ final class Sealer {
             existence = (.delete, fieldStamps.compactMap { $0 }.max() ?? existence?.stamp ?? stamp)
             fieldStamps = fieldStamps.map { _ in nil }
         }
+        keptBytes += values.reduce(0) { $0 + $1.byteCount }
+        let kept = keptBytes <= Self.keptBytes || values.isEmpty ? values : nil
         var remaining = Set(fieldStamps.compactMap { $0 })
         if let existence {
             remaining.remove(existence.stamp)
-            let fields = existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
+            let fields =
+                existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
             writes.append(
                 RowWrite(
-                    table: row.table, id: row.id, kind: existence.kind, stamp: existence.stamp, fields: fields, values: values))
+                    table: row.table, id: row.id, kind: existence.kind, stamp: existence.stamp, fields: fields,
+                    values: kept, row: row))
         }
         for stamp in remaining {
             let fields = fieldStamps.indices.filter { fieldStamps[$0] == stamp }
-            writes.append(RowWrite(table: row.table, id: row.id, kind: .update, stamp: stamp, fields: fields, values: values))
+            writes.append(
+                RowWrite(
+                    table: row.table, id: row.id, kind: .update, stamp: stamp, fields: fields, values: kept, row: row))
         }
     }
 
     /// The row's columns at the end of the chunk.
-    private func values(of row: PendingRow, _ table: CompiledTable, _ later: JournalReader.LaterWrites?) throws -> [Value]? {
+    private func values(of row: PendingRow, _ table: CompiledTable, _ later: JournalReader.LaterWrites?) throws
+        -> [Value]?
+    {
         if let deletion = row.deletion { return try JournalReader.oldValues(of: table, n: deletion, writer) }
         let current = try transaction.store(table).values(row.id, alive: true)
         guard let places = later?.places[row.id] else { return current }
@@ -173,20 +188,23 @@ final class Sealer {
 
     // MARK: One row change, into the body and into the metadata
 
-    private func seal(_ write: RowWrite) throws {
+    private func seal(_ write: RowWrite, _ later: JournalReader.LaterWrites?) throws {
         let table = transaction.tables[write.table]
+        let values = try write.values ?? self.values(of: write.row, table, later) ?? []
         var cells: [Cell] = []
         for field in write.fields {
-            for position in table.fields[field].positions { cells.append(ChangeSetBuilder.cell(write.values[position])) }
+            for position in table.fields[field].positions { cells.append(ChangeSetBuilder.cell(values[position])) }
         }
         if !builder.hasRoom(for: write.id, cells) { try flush() }
         builder.add(
             table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields, cells: cells)
         let version = Version(stamp: write.stamp, origin: own.origin, sequence: own.applied.next)
-        try record(write, version, table)
+        try record(write, values, version, table)
     }
 
-    private func record(_ write: RowWrite, _ version: Version, _ table: CompiledTable) throws {
+    private func record(
+        _ write: RowWrite, _ values: [Value], _ version: Version, _ table: CompiledTable
+    ) throws {
         let store = try transaction.store(table)
         let numbers = write.fields.map { table.fields[$0].number }
         if write.kind == .insert {
@@ -207,7 +225,7 @@ final class Sealer {
         case .delete:
             if state.alive { try store.setAlive(false, row: state.row) }
             let nothing = [Value](repeating: .null, count: table.columns.count)
-            try store.buryValues(write.id, write.values.isEmpty ? nothing : write.values)
+            try store.buryValues(write.id, values.isEmpty ? nothing : values)
         case .update: break
         }
     }
@@ -218,7 +236,8 @@ final class Sealer {
     ) throws {
         try store.addVersion(version, row: state.row, field: field)
         try transaction.noLongerAwait(table: table, row: state.row, field: field)
-        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field) where !entry.lost.hasSuccessor {
+        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field)
+        where !entry.lost.hasSuccessor {
             var entry = entry
             entry.lost.hasSuccessor = true
             try transaction.ledger.update(entry) { _ in false }
@@ -235,7 +254,9 @@ final class Sealer {
             totalsBefore: own.totals)
         let body = ChangeSetCodec.encode(changeSet)
         // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
-        guard try ChangeSetCodec.decode(body) == changeSet else { throw ReplicaError.damaged("a change set being sealed") }
+        guard try ChangeSetCodec.decode(body) == changeSet else {
+            throw ReplicaError.damaged("a change set being sealed")
+        }
         let digest = SHA256.digest(body)
         let signature = ChangeSetSignature.sign(bodyDigest: digest, key: key)
         try transaction.origins.extendContext(of: own.number, at: own.applied.next, by: context, in: writer)
