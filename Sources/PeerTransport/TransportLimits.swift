@@ -11,8 +11,8 @@ public struct TransportLimits: Sendable {
     public var handshakeMilliseconds = 10_000
     /// From the first look-up of a name to a connection: the same three losses of a SYN.
     public var connectMilliseconds = 10_000
-    /// Without a single byte from the peer while this side is ready to read. Sessions ping every 30 s or faster, so four
-    /// pings in a row went unanswered.
+    /// Without a single byte from the peer while this side is ready to read. Sessions ping after 15 s and give a
+    /// peer up after 45 s by themselves; this is for links that no session watches.
     public var idleMilliseconds = 120_000
     /// What was sent before `close` must leave within this: `outboxBytes` at 1 Mbit/s, and some.
     public var flushMilliseconds = 10_000
