@@ -108,7 +108,11 @@ public final class NodeService: Service {
                 event: { [logger, sessions, node] event in
                     Self.log(event, name, logger)
                     if case .greeted = event { sessions.settle(peer, own: node.id) }
-                }, committed: { [sessions] in sessions.changed() }))
+                },
+                committed: { [sessions, node] in
+                    sessions.enforce(node.roster)
+                    sessions.changed()
+                }))
         let ticket = sessions.add(driver)
         defer { sessions.remove(ticket) }
         let result = try await driver.run()
@@ -161,10 +165,12 @@ public final class NodeService: Service {
                     let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
                     guard now != version else { continue }
                     version = now
-                    try await BlockingWork.run { [node] in
-                        try node.refreshRoster()
+                    let roster = try await BlockingWork.run { [node] in
+                        let roster = try node.refreshRoster()
                         try node.replica.seal()
+                        return roster
                     }
+                    sessions.enforce(roster)
                     sessions.changed()
                     break
                 }

@@ -16,7 +16,8 @@ struct CompiledField {
     static let existence: Int64 = 0
 }
 
-struct CompiledTable {
+/// One object, so that passing it about costs one count and not one for each of its parts.
+final class CompiledTable: Sendable {
     let number: Int64
     let name: String
     /// By position, `id` left out.
@@ -49,7 +50,8 @@ struct CompiledTable {
     /// Indices of the fields that a journal mask touches.
     func fields(touchedBy mask: Int64) -> [Int] {
         var touched: [Int] = []
-        for (index, field) in fields.enumerated() where field.positions.contains(where: { mask >> Int64($0) & 1 == 1 }) {
+        for (index, field) in fields.enumerated() where field.positions.contains(where: { mask >> Int64($0) & 1 == 1 })
+        {
             touched.append(index)
         }
         return touched

@@ -39,7 +39,9 @@ struct Log {
     ///   - vector: what the other has.
     ///   - skipped: origins that the other cannot take now.
     ///   - maximumBytes: where to stop; at least one change set comes.
-    func outgoing(lackedBy vector: VersionVector, skipping skipped: Set<Origin>, maximumBytes: Int) throws -> OutgoingChangeSets {
+    func outgoing(lackedBy vector: VersionVector, skipping skipped: Set<Origin>, maximumBytes: Int) throws
+        -> OutgoingChangeSets
+    {
         var heads = try origins.records.compactMap { record -> Head? in
             guard record.applied > vector[record.origin], !skipped.contains(record.origin) else { return nil }
             return try head(of: record, at: vector[record.origin].next)
@@ -146,26 +148,36 @@ struct LargeValues {
         var values: [[UInt8]?] = []
         for part in changeSet.tables {
             guard let table = tables[part.table] else { throw ReplicaError.damaged("the log names \(part.table)") }
-            let columns = part.fieldSets.map { set in set.flatMap { field in part.fields[field].columns.map { (field, $0) } } }
+            // Where nearly every value is: prepared once, and not looked for again for each row.
+            var current: [String: Statement] = [:]
+            for column in part.fields.flatMap(\.columns) where table.columns.contains(column) {
+                current[column] = try reader.prepare("SELECT \"\(column)\" FROM \"\(table.name)\" WHERE id = ?")
+            }
+            let columns = part.fieldSets.map { set in
+                set.flatMap { field in part.fields[field].columns.map { (field, $0, current[$0]) } }
+            }
             for row in part.rows where row.kind == .insert || row.kind == .update {
-                for (cell, (field, column)) in zip(row.cells, columns[row.fieldSet]) {
+                for (cell, (field, column, current)) in zip(row.cells, columns[row.fieldSet]) {
                     guard case .beside(let large) = cell else { continue }
+                    current?.bind(1, text: row.id.bytes)
+                    if let current, let found = try matching(large, current) {
+                        values.append(found)
+                        continue
+                    }
                     let version = Version(
                         stamp: row.stamp, origin: changeSet.header.origin, sequence: changeSet.header.sequence)
-                    values.append(try value(large, table, row.id, part.fields[field], column, version))
+                    values.append(try supersededValue(large, table, row.id, part.fields[field], column, version))
                 }
             }
         }
         return values
     }
 
-    private func value(
+    /// A value that is not in its table, or not any more.
+    private func supersededValue(
         _ large: LargeValue, _ table: CompiledTable, _ id: RowID, _ field: Field, _ column: String, _ version: Version
     ) throws -> [UInt8]? {
         if table.columns.contains(column) {
-            if let found = try matching(large, "SELECT \"\(column)\" FROM \"\(table.name)\" WHERE id = ?", [.text(id.bytes)]) {
-                return found
-            }
             if let found = try matching(
                 large, "SELECT \"\(column)\" FROM \"sync_graveyard_\(table.name)\" WHERE id = ?", [.text(id.bytes)])
             {
@@ -199,18 +211,17 @@ struct LargeValues {
             """, [.integer(table.number), .text(id.bytes)])
     }
 
-    /// The first value of a query that has the digest.
     private func matching(_ large: LargeValue, _ sql: String, _ arguments: [Value]) throws -> [UInt8]? {
         let statement = try reader.prepare(sql)
         try statement.bind(arguments)
+        return try matching(large, statement)
+    }
+
+    /// The first value of a query that is the one signed.
+    private func matching(_ large: LargeValue, _ statement: Statement) throws -> [UInt8]? {
         defer { statement.reset() }
         while try statement.step() {
-            let bytes: [UInt8]
-            switch (statement.value(0), large.kind) {
-            case (.text(let found), .text), (.blob(let found), .blob): bytes = found
-            default: continue
-            }
-            if UInt64(bytes.count) == large.byteCount, SHA256.digest(bytes) == large.digest { return bytes }
+            if let bytes = statement.bytes(0, matching: large) { return bytes }
         }
         return nil
     }

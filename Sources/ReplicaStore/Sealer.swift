@@ -92,7 +92,7 @@ final class Sealer {
             case .insert:
                 rows[place].existence = (.insert, stamp)
                 rows[place].deletion = nil
-                for field in table.fields.indices { rows[place].fieldStamps[field] = stamp }
+                rows[place].fieldStamps = [Stamp?](repeating: stamp, count: table.fields.count)
             case .update:
                 for field in table.fields(touchedBy: entry.mask) { rows[place].fieldStamps[field] = stamp }
             case .delete:
@@ -127,48 +127,60 @@ final class Sealer {
         let stamp: Stamp
         /// Indices of fields, ascending.
         let fields: [Int]
-        /// By column position: all of the row's, where any is needed.
-        let values: [Value]
+        /// By column position; NULL stands for what was not written.
+        let cells: [Cell]
+        /// The journal entry that keeps what a delete moves to the graveyard; its values may be large, so they are read
+        /// when their turn comes.
+        var deletion: Int64?
     }
 
-    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws {
+    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws
+    {
         if let later, later.replaced.contains(row.id), row.deletion == nil { return }
         let table = transaction.tables[row.table]
         var existence = row.existence
-        var values: [Value] = []
         var fieldStamps = row.fieldStamps
-        if let found = try self.values(of: row, table, later) {
-            values = found
-        } else if existence?.kind != .delete {
+        let buried = try row.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
+        let cells = try self.cells(of: row, table, buried, later)
+        if cells == nil, existence?.kind != .delete {
             // Gone without a trace: some program deleted it with triggers switched off. The row is deleted here, so say so.
             existence = (.delete, fieldStamps.compactMap { $0 }.max() ?? existence?.stamp ?? stamp)
             fieldStamps = fieldStamps.map { _ in nil }
         }
-        var remaining = Set(fieldStamps.compactMap { $0 })
-        if let existence {
-            remaining.remove(existence.stamp)
-            let fields = existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
-            writes.append(
-                RowWrite(
-                    table: row.table, id: row.id, kind: existence.kind, stamp: existence.stamp, fields: fields, values: values))
+        func write(_ kind: RowChangeKind, _ stamp: Stamp, fields: [Int]) -> RowWrite {
+            RowWrite(table: row.table, id: row.id, kind: kind, stamp: stamp, fields: fields, cells: cells ?? [])
         }
-        for stamp in remaining {
-            let fields = fieldStamps.indices.filter { fieldStamps[$0] == stamp }
-            writes.append(RowWrite(table: row.table, id: row.id, kind: .update, stamp: stamp, fields: fields, values: values))
+        if let existence {
+            let fields =
+                existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
+            var write = write(existence.kind, existence.stamp, fields: fields)
+            if existence.kind == .delete { write.deletion = row.deletion }
+            writes.append(write)
+        }
+        var written = existence.map { [$0.stamp] } ?? []
+        for case let stamp? in fieldStamps where !written.contains(stamp) {
+            written.append(stamp)
+            writes.append(write(.update, stamp, fields: fieldStamps.indices.filter { fieldStamps[$0] == stamp }))
         }
     }
 
-    /// The row's columns at the end of the chunk.
-    private func values(of row: PendingRow, _ table: CompiledTable, _ later: JournalReader.LaterWrites?) throws -> [Value]? {
-        if let deletion = row.deletion { return try JournalReader.oldValues(of: table, n: deletion, writer) }
-        let current = try transaction.store(table).values(row.id, alive: true)
+    /// The columns that were written, by position, at the end of the chunk or before the row's deletion; nil where there
+    /// is no such row.
+    private func cells(
+        of row: PendingRow, _ table: CompiledTable, _ buried: [Value]?, _ later: JournalReader.LaterWrites?
+    ) throws -> [Cell]? {
+        func isWritten(_ position: Int) -> Bool { row.fieldStamps[table.fieldOfColumn[position]] != nil }
+        if let buried {
+            return buried.indices.map { isWritten($0) ? ChangeSetBuilder.cell(buried[$0]) : .inline(.null) }
+        }
+        let current = try transaction.store(table).cells(row.id, isWanted: isWritten)
         guard let places = later?.places[row.id] else { return current }
-        var values = current ?? [Value](repeating: .null, count: table.columns.count)
+        var cells = current ?? [Cell](repeating: .inline(.null), count: table.columns.count)
         for n in Set(places.values) {
             let old = try JournalReader.oldValues(of: table, n: n, writer)
-            for (position, place) in places where place == n { values[position] = old[position] }
+            for (position, place) in places where place == n { cells[position] = ChangeSetBuilder.cell(old[position]) }
         }
-        return values
+        return cells
     }
 
     // MARK: One row change, into the body and into the metadata
@@ -177,7 +189,7 @@ final class Sealer {
         let table = transaction.tables[write.table]
         var cells: [Cell] = []
         for field in write.fields {
-            for position in table.fields[field].positions { cells.append(ChangeSetBuilder.cell(write.values[position])) }
+            for position in table.fields[field].positions { cells.append(write.cells[position]) }
         }
         if !builder.hasRoom(for: write.id, cells) { try flush() }
         builder.add(
@@ -207,7 +219,8 @@ final class Sealer {
         case .delete:
             if state.alive { try store.setAlive(false, row: state.row) }
             let nothing = [Value](repeating: .null, count: table.columns.count)
-            try store.buryValues(write.id, write.values.isEmpty ? nothing : write.values)
+            let buried = try write.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
+            try store.buryValues(write.id, buried ?? nothing)
         case .update: break
         }
     }
@@ -218,7 +231,8 @@ final class Sealer {
     ) throws {
         try store.addVersion(version, row: state.row, field: field)
         try transaction.noLongerAwait(table: table, row: state.row, field: field)
-        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field) where !entry.lost.hasSuccessor {
+        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field)
+        where !entry.lost.hasSuccessor {
             var entry = entry
             entry.lost.hasSuccessor = true
             try transaction.ledger.update(entry) { _ in false }
@@ -235,7 +249,9 @@ final class Sealer {
             totalsBefore: own.totals)
         let body = ChangeSetCodec.encode(changeSet)
         // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
-        guard try ChangeSetCodec.decode(body) == changeSet else { throw ReplicaError.damaged("a change set being sealed") }
+        guard try ChangeSetCodec.decode(body) == changeSet else {
+            throw ReplicaError.damaged("a change set being sealed")
+        }
         let digest = SHA256.digest(body)
         let signature = ChangeSetSignature.sign(bodyDigest: digest, key: key)
         try transaction.origins.extendContext(of: own.number, at: own.applied.next, by: context, in: writer)

@@ -5,6 +5,7 @@
 internal import CSQLite
 internal import GRDB
 public import ReplicationModel
+internal import Trust
 
 /// A failure of SQLite: what was tried, with SQLite's code and message, and never a row's values.
 public struct SQLError: Error, CustomStringConvertible, Sendable {
@@ -92,7 +93,8 @@ struct Statement {
 
     func bind(_ values: [Value]) throws {
         guard sqlite3_bind_parameter_count(handle) == Int32(values.count) else {
-            throw failure(SQLITE_MISUSE, "\(values.count) arguments for \(sqlite3_bind_parameter_count(handle)) parameters")
+            throw failure(
+                SQLITE_MISUSE, "\(values.count) arguments for \(sqlite3_bind_parameter_count(handle)) parameters")
         }
         for (index, value) in values.enumerated() { bind(Int32(index + 1), value) }
     }
@@ -156,6 +158,37 @@ struct Statement {
         case SQLITE_BLOB: .blob(bytes(index))
         default: .null
         }
+    }
+
+    /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
+    func cell(_ index: Int32) -> Cell {
+        guard let kind = kind(index) else { return .inline(value(index)) }
+        return withBytes(index) { bytes in
+            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
+            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
+        }
+    }
+
+    /// A column's bytes where they are what a body says of a value beside it; nil where they are not.
+    func bytes(_ index: Int32, matching large: LargeValue) -> [UInt8]? {
+        guard kind(index) == large.kind else { return nil }
+        return withBytes(index) { bytes in
+            guard UInt64(bytes.count) == large.byteCount, SHA256.digest(bytes) == large.digest else { return nil }
+            return Array(bytes)
+        }
+    }
+
+    private func kind(_ index: Int32) -> LargeValue.Kind? {
+        switch sqlite3_column_type(handle, index) {
+        case SQLITE_TEXT: .text
+        case SQLITE_BLOB: .blob
+        default: nil
+        }
+    }
+
+    private func withBytes<T>(_ index: Int32, _ body: (UnsafeRawBufferPointer) -> T) -> T {
+        let start = sqlite3_column_blob(handle, index)
+        return body(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, index))))
     }
 
     func values(_ range: Range<Int32>) -> [Value] { range.map(value) }

@@ -25,8 +25,23 @@ final class TableStore {
     private let setAliveStatement: Statement
     private let insertVersionStatement: Statement
     private let versionsStatement: Statement
+    private let latestStatement: Statement
     private let insertStatement: Statement
+    private let selectStatement: Statement
+    private let selectBuriedStatement: Statement
     private let journalStatement: Statement
+    private var fieldStatements: [FieldHome: FieldStatements] = [:]
+
+    private struct FieldHome: Hashable {
+        let field: Int64
+        let alive: Bool
+    }
+
+    /// Reading and writing one field where its row lives.
+    private struct FieldStatements {
+        let select: Statement
+        let update: Statement
+    }
 
     init(_ table: CompiledTable, writer: Writer, origins: OriginBook, shapes: ShapeBook) throws {
         self.table = table
@@ -35,7 +50,8 @@ final class TableStore {
         self.shapes = shapes
         let name = table.name
         insertRowStatement = try writer.prepare(
-            "INSERT OR IGNORE INTO \"sync_rows_\(name)\"(id, alive, shape, stamp, origin, seq) VALUES (?, ?, ?, ?, ?, ?)")
+            "INSERT OR IGNORE INTO \"sync_rows_\(name)\"(id, alive, shape, stamp, origin, seq) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         findRowStatement = try writer.prepare(
             "SELECT row, alive, shape, stamp, origin, seq FROM \"sync_rows_\(name)\" WHERE id = ?")
         setAliveStatement = try writer.prepare("UPDATE \"sync_rows_\(name)\" SET alive = ? WHERE row = ?")
@@ -43,7 +59,14 @@ final class TableStore {
             "INSERT INTO \"sync_versions_\(name)\"(row, field, stamp, origin, seq) VALUES (?, ?, ?, ?, ?)")
         versionsStatement = try writer.prepare(
             "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ?")
+        latestStatement = try writer.prepare(
+            "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ? ORDER BY stamp DESC")
+        // Columns follow the id, so that a table without any has a query all the same.
         let columns = table.columns.map { ", \"\($0)\"" }.joined()
+        selectStatement = try writer.prepare(
+            "SELECT id\(columns) FROM \(Self.home(of: table, alive: true)) WHERE id = ?")
+        selectBuriedStatement = try writer.prepare(
+            "SELECT id\(columns) FROM \(Self.home(of: table, alive: false)) WHERE id = ?")
         let parameters = String(repeating: ", ?", count: table.columns.count)
         insertStatement = try writer.prepare("INSERT INTO \"\(name)\"(id\(columns)) VALUES (?\(parameters))")
         let old = table.columns.map { ", \"old_\($0)\"" }.joined()
@@ -113,6 +136,29 @@ final class TableStore {
         try statement.run()
     }
 
+    /// The greatest write known of one register: a look at the end of its versions, however many there are.
+    func current(_ state: RowState, field: Int64) throws -> Version? {
+        var current: Version?
+        if let base = state.base, let shape = state.shape,
+            try field == CompiledField.existence || shapes.contains(field, in: shape)
+        {
+            current = base
+        }
+        let statement = latestStatement
+        statement.bind(1, state.row)
+        statement.bind(2, field)
+        defer { statement.reset() }
+        var latest: Int64?
+        // Those of one stamp are ordered by origin, and not by the origin's number.
+        while try statement.step(), latest == nil || statement.integer(0) == latest {
+            latest = statement.integer(0)
+            let other = try version(
+                stamp: statement.integer(0), origin: statement.integer(1), sequence: statement.integer(2))
+            current = current.map { max($0, other) } ?? other
+        }
+        return current
+    }
+
     /// Every write known of one register.
     func known(_ state: RowState, field: Int64) throws -> [Version] {
         var known: [Version] = []
@@ -140,26 +186,48 @@ final class TableStore {
         try insertStatement.run()
     }
 
-    private func home(_ alive: Bool) -> String { alive ? "\"\(table.name)\"" : "\"sync_graveyard_\(table.name)\"" }
+    private static func home(of table: CompiledTable, alive: Bool) -> String {
+        alive ? "\"\(table.name)\"" : "\"sync_graveyard_\(table.name)\""
+    }
+
+    private func home(_ alive: Bool) -> String { Self.home(of: table, alive: alive) }
 
     /// All columns of a row where it lives; nil where there is none.
     func values(_ id: RowID, alive: Bool) throws -> [Value]? {
-        let columns = table.columns.map { "\"\($0)\"" }.joined(separator: ", ")
-        let statement = try writer.prepare("SELECT \(columns.isEmpty ? "1" : columns) FROM \(home(alive)) WHERE id = ?")
+        let statement = alive ? selectStatement : selectBuriedStatement
         statement.bind(1, text: id.bytes)
-        return try statement.first { statement.values(0..<Int32(table.columns.count)) }
+        return try statement.first { statement.values(1..<Int32(table.columns.count + 1)) }
+    }
+
+    /// Columns of a row that is alive, by position, as they stand in a change set; nil where there is no such row.
+    /// A column that is not wanted is not read, and given as NULL.
+    func cells(_ id: RowID, isWanted: (Int) -> Bool) throws -> [Cell]? {
+        selectStatement.bind(1, text: id.bytes)
+        return try selectStatement.first {
+            table.columns.indices.map { isWanted($0) ? selectStatement.cell(Int32($0 + 1)) : .inline(.null) }
+        }
+    }
+
+    private func statements(_ field: CompiledField, alive: Bool) throws -> FieldStatements {
+        let key = FieldHome(field: field.number, alive: alive)
+        if let known = fieldStatements[key] { return known }
+        let columns = field.columns.map { "\"\($0)\"" }.joined(separator: ", ")
+        let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
+        let statements = FieldStatements(
+            select: try writer.prepare("SELECT \(columns) FROM \(home(alive)) WHERE id = ?"),
+            update: try writer.prepare("UPDATE \(home(alive)) SET \(assignments) WHERE id = ?"))
+        fieldStatements[key] = statements
+        return statements
     }
 
     func values(_ id: RowID, of field: CompiledField, alive: Bool) throws -> [Value]? {
-        let columns = field.columns.map { "\"\($0)\"" }.joined(separator: ", ")
-        let statement = try writer.prepare("SELECT \(columns) FROM \(home(alive)) WHERE id = ?")
+        let statement = try statements(field, alive: alive).select
         statement.bind(1, text: id.bytes)
         return try statement.first { statement.values(0..<Int32(field.columns.count)) }
     }
 
     func setValues(_ id: RowID, of field: CompiledField, to values: [Value], alive: Bool) throws {
-        let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
-        let statement = try writer.prepare("UPDATE \(home(alive)) SET \(assignments) WHERE id = ?")
+        let statement = try statements(field, alive: alive).update
         for (index, value) in values.enumerated() { statement.bind(Int32(index + 1), value) }
         statement.bind(Int32(values.count + 1), text: id.bytes)
         try statement.run()
@@ -207,7 +275,8 @@ final class TableStore {
             throw ReplicaError.damaged("\(from) lacks a row that its metadata has")
         }
         let present = values.enumerated().filter { $1 != .null }
-        let names = present.map { $0.offset == 0 ? "id" : "\"\(table.columns[$0.offset - 1])\"" }.joined(separator: ", ")
+        let names = present.map { $0.offset == 0 ? "id" : "\"\(table.columns[$0.offset - 1])\"" }.joined(
+            separator: ", ")
         let parameters = present.map { _ in "?" }.joined(separator: ", ")
         try writer.execute("INSERT INTO \(to)(\(names)) VALUES (\(parameters))", present.map(\.element))
         let absent = zip(table.columns, values.dropFirst()).filter { $1 == .null }.map(\.0)
@@ -247,25 +316,27 @@ final class TableStore {
 /// Which fields an insert wrote, numbered.
 final class ShapeBook {
     private let writer: Reader
-    private var numbers: [String: Int64] = [:]
+    private var numbers: [[Int64]: Int64] = [:]
     private var fields: [Int64: Set<Int64>] = [:]
 
     init(_ reader: Reader) { writer = reader }
 
     func number(of fields: [Int64], in writer: Writer) throws -> Int64 {
+        if let number = numbers[fields] { return number }
         let text = fields.sorted().map(String.init).joined(separator: ",")
-        if let number = numbers[text] { return number }
         try writer.execute("INSERT OR IGNORE INTO sync_shapes(fields) VALUES (?)", [Value(text)])
         guard let number = try writer.integer("SELECT number FROM sync_shapes WHERE fields = ?", Value(text)) else {
             throw ReplicaError.damaged("sync_shapes")
         }
-        numbers[text] = number
+        numbers[fields] = number
         return number
     }
 
     func contains(_ field: Int64, in shape: Int64) throws -> Bool {
         if let known = fields[shape] { return known.contains(field) }
-        guard let text = try writer.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(shape)]).first?[0].string
+        guard
+            let text = try writer.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(shape)]).first?[0]
+                .string
         else { throw ReplicaError.damaged("sync_shapes lacks number \(shape)") }
         let set = Set(text.split(separator: ",").compactMap { Int64($0) })
         fields[shape] = set
