@@ -52,7 +52,7 @@ extension Syncnode {
         case is CertificateRefusal: .badData
         case let error as NodeError: status(of: error)
         case let error as NewsError: status(of: error)
-        case let error as TransportError: error.tls == nil ? .unavailable : .refused
+        case let error as TransportError: status(of: error)
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
         default:
@@ -75,6 +75,11 @@ extension Syncnode {
         if error.isCorrupt { return .badData }
         if error.isConstraint { return .usage }
         return .inputOutput
+    }
+
+    private static func status(of error: TransportError) -> ExitStatus {
+        if error.code == .invalidEndpoint { return .usage }
+        return error.isRefusal ? .refused : .unavailable
     }
 
     private static func status(of error: TrustError) -> ExitStatus {
