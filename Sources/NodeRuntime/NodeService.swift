@@ -26,8 +26,6 @@ public final class NodeService: Service {
 
     /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
     private static let stopSeconds = 4
-    /// Pauses between looks after a write to the log: 127 ms in all, more than a slow disk takes to sync a commit.
-    private static let settlingMilliseconds: [Int64] = [0, 1, 2, 4, 8, 16, 32, 64]
 
     /// - Parameter ready: told the address once it is bound.
     public init(node: Node, listen: Endpoint, logger: Logger, ready: @escaping @Sendable (Endpoint) -> Void) {
@@ -161,23 +159,16 @@ public final class NodeService: Service {
         var version: Int64 = -1
         for await _ in watcher.changes() {
             do {
-                // A commit becomes visible only after the last write to the log was synced: look again until it is.
-                for pause in Self.settlingMilliseconds {
-                    try await Task.sleep(for: .milliseconds(pause))
-                    let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
-                    guard now != version else { continue }
-                    version = now
-                    let roster = try await BlockingWork.run { [node] in
-                        let roster = try node.refreshRoster()
-                        try node.replica.seal()
-                        return roster
-                    }
-                    sessions.enforce(roster)
-                    sessions.changed()
-                    break
+                let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
+                guard now != version else { continue }
+                version = now
+                let roster = try await BlockingWork.run { [node] in
+                    let roster = try node.refreshRoster()
+                    try node.replica.seal()
+                    return roster
                 }
-            } catch is CancellationError {
-                return
+                sessions.enforce(roster)
+                sessions.changed()
             } catch {
                 logger.error("cannot seal what was written", metadata: ["error": "\(error)"])
             }

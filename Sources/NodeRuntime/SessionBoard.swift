@@ -41,7 +41,8 @@ final class SessionBoard: Sendable {
 
     /// Ends the sessions of peers that the roster no longer lets in: admission is asked at the handshake only.
     func enforce(_ roster: Roster) {
-        for driver in state.withLock({ Array($0.sessions.values) }) where roster.member(driver.peer)?.isRevoked == true {
+        for driver in state.withLock({ Array($0.sessions.values) }) where roster.member(driver.peer)?.isRevoked == true
+        {
             driver.refuse(ErrorNotice(code: .refused, message: "this node was revoked"))
         }
     }
