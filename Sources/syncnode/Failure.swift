@@ -46,12 +46,12 @@ extension Syncnode {
     private static func status(of error: any Error) -> ExitStatus? {
         switch error {
         case let error as CommandFailure: error.status
-        case let error as ReplicaError: status(of: error)
-        case let error as SQLError: status(of: error)
-        case let error as TrustError: status(of: error)
+        case let error as ReplicaError: replicaStatus(error)
+        case let error as SQLError: sqlStatus(error)
+        case let error as TrustError: trustStatus(error)
         case is CertificateRefusal: .badData
-        case let error as NodeError: status(of: error)
-        case let error as NewsError: status(of: error)
+        case let error as NodeError: nodeStatus(error)
+        case let error as NewsError: newsStatus(error)
         case let error as TransportError: error.tls == nil ? .unavailable : .refused
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
@@ -61,7 +61,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: ReplicaError) -> ExitStatus {
+    private static func replicaStatus(_ error: ReplicaError) -> ExitStatus {
         switch error.code {
         case .absent, .noKey, .notAReplica, .tooNew, .schema: .configuration
         case .exists, .input: .usage
@@ -70,14 +70,14 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: SQLError) -> ExitStatus {
+    private static func sqlStatus(_ error: SQLError) -> ExitStatus {
         if error.isBusy { return .tryAgain }
         if error.isCorrupt { return .badData }
         if error.isConstraint { return .usage }
         return .inputOutput
     }
 
-    private static func status(of error: TrustError) -> ExitStatus {
+    private static func trustStatus(_ error: TrustError) -> ExitStatus {
         switch error.code {
         case .notFound, .exposedFile: .configuration
         case .alreadyExists, .invalidName: .usage
@@ -87,7 +87,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: NodeError) -> ExitStatus {
+    private static func nodeStatus(_ error: NodeError) -> ExitStatus {
         switch error.code {
         case .noPeer: .noInput
         case .refused: .refused
@@ -96,7 +96,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: NewsError) -> ExitStatus {
+    private static func newsStatus(_ error: NewsError) -> ExitStatus {
         switch error.code {
         case .badArgument, .ambiguous: .usage
         case .badInput: .badData
