@@ -78,6 +78,8 @@ public final class NodeService: Service {
             try await BlockingWork.run { [node] in
                 try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))
                 try node.refreshRoster()
+                // What was committed before the peer called is told to it, whether or not it was noticed yet.
+                try node.replica.seal()
             }
             _ = try await run(link, peer.nodeID, .answering)
         } catch {

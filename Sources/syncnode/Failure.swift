@@ -52,7 +52,7 @@ extension Syncnode {
         case is CertificateRefusal: .badData
         case let error as NodeError: nodeStatus(error)
         case let error as NewsError: newsStatus(error)
-        case let error as TransportError: error.tls == nil ? .unavailable : .refused
+        case let error as TransportError: transportStatus(error)
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
         default:
@@ -75,6 +75,11 @@ extension Syncnode {
         if error.isCorrupt { return .badData }
         if error.isConstraint { return .usage }
         return .inputOutput
+    }
+
+    private static func transportStatus(_ error: TransportError) -> ExitStatus {
+        if error.code == .invalidEndpoint { return .usage }
+        return error.isRefusal ? .refused : .unavailable
     }
 
     private static func trustStatus(_ error: TrustError) -> ExitStatus {

@@ -48,7 +48,7 @@ struct Syncnode: AsyncParsableCommand {
     /// Errors become one short text and one of sysexits' codes.
     static func main() async {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
