@@ -58,6 +58,12 @@ public final class NodeService: Service {
             await listener.close()
             await sessions.stopAll(within: .seconds(Self.stopSeconds))
         }
+        do {
+            try await BlockingWork.run { [node] in try node.replica.close() }
+        } catch {
+            // Whoever opens the replica next reads the log that is left beside it.
+            logger.debug("the replica is still in use", metadata: ["error": "\(error)"])
+        }
         logger.info("stopped")
     }
 

@@ -131,6 +131,13 @@ struct Connections: Sendable {
         }
     }
 
+    func close() throws {
+        try translatingErrors {
+            try engine.close()
+            try pool.close()
+        }
+    }
+
     func read<T>(_ body: (Reader) throws -> T) throws -> T {
         try translatingErrors { try pool.read { try body(Reader($0)) } }
     }

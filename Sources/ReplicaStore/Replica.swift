@@ -146,6 +146,10 @@ public final class Replica: Sendable {
         if version < Schema.steps.count { try writer.executeAll("PRAGMA user_version = \(Schema.steps.count)") }
     }
 
+    /// Closes every connection; whoever is the last to close writes the log back into the file, and removes it. Nothing can
+    /// be done with the replica afterwards.
+    public func close() throws { try connections.close() }
+
     // MARK: Plain SQL
 
     /// Reads within one snapshot.
