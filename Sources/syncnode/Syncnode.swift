@@ -36,6 +36,8 @@ struct Syncnode: AsyncParsableCommand {
                     ServeCommand.self, PullCommand.self, PushCommand.self, SyncCommand.self, WatchCommand.self,
                 ]),
             CommandGroup(
+                name: "Articles and commitments", subcommands: [ArticleCommand.self, CommitmentCommand.self]),
+            CommandGroup(
                 name: "Operators",
                 subcommands: [
                     LagCommand.self, StatusCommand.self, VerifyCommand.self, BackupCommand.self, DoctorCommand.self,

@@ -23,8 +23,17 @@ private let dumpProgram = """
         rows(table, 'SELECT %s FROM "%s"' % (cells(sorted(columns)), table))
         buried = [c[1].decode() for c in connection.execute('PRAGMA table_info("sync_graveyard_%s")' % table)]
         rows("graveyard " + table, 'SELECT %s FROM "sync_graveyard_%s"' % (cells(sorted(buried)), table))
-        rows("existence " + table, 'SELECT hex(r.id), r.alive, hex(o.origin), r.seq, r.stamp FROM "sync_rows_%s" r JOIN sync_origins o ON o.number = r.origin' % table)
-        rows("register " + table, 'SELECT hex(r.id), f.name, max(v.stamp) FROM "sync_versions_%s" v JOIN "sync_rows_%s" r ON r.row = v.row JOIN sync_fields f ON f.number = v.field GROUP BY 1, 2' % (table, table))
+        rows("alive " + table, 'SELECT hex(id), alive FROM "sync_rows_%s"' % table)
+        # The greatest of all writes known of a register is current; an insert's version stands for its shape's fields.
+        current = {}
+        def write(row, field, stamp, origin):
+            current[(row, field)] = max(current.get((row, field), (-1, b"")), (stamp, origin))
+        for row, shape, stamp, origin in connection.execute('SELECT r.id, s.fields, r.stamp, o.origin FROM "sync_rows_%s" r JOIN sync_shapes s ON s.number = r.shape JOIN sync_origins o ON o.number = r.origin' % table):
+            for field in [0] + [int(f) for f in shape.split(b",") if f]: write(row, field, stamp, origin)
+        for row, field, stamp, origin in connection.execute('SELECT r.id, v.field, v.stamp, o.origin FROM "sync_versions_%s" v JOIN "sync_rows_%s" r ON r.row = v.row JOIN sync_origins o ON o.number = v.origin' % (table, table)):
+            write(row, field, stamp, origin)
+        names = dict(connection.execute("SELECT number, name FROM sync_fields"))
+        for line in sorted("register %s %s %s %s %s" % (table, row.hex(), names.get(field, b"(row)").decode(), stamp, origin.hex()) for (row, field), (stamp, origin) in current.items()): print(line)
     rows("vector", "SELECT hex(origin), applied FROM sync_origins WHERE applied > 0")
     rows("log", "SELECT hex(o.origin), c.seq, hex(c.digest) FROM sync_change_sets c JOIN sync_origins o ON o.number = c.origin")
     rows("held", "SELECT hex(origin), seq, cause FROM sync_held")
