@@ -80,7 +80,7 @@ import Trust
     }
 
     @Test(.timeLimit(.minutes(1))) func anotherAuthority() async throws {
-        try await besieged { bureaus, node, server in
+        try await besieged { bureaus, _, server in
             let other = bureaus.node("other")
             try await other.run("init", "--workspace", "elsewhere", "--name", "other")
             let outcome = try await other.attempt("pull", server.address)
@@ -92,7 +92,6 @@ import Trust
                 ["-tls1_3", "-alpn", "syncnode/1", "-cert", certificate, "-key", other.data + "/identity/key.pem"])
             #expect(shown.errors.contains("alert"), "\(shown)")
             try await logged(server, "authority")
-            _ = node
         }
     }
 
