@@ -60,7 +60,8 @@ import Testing
             // The byline that istanbul took in as empty is a write like any other, and antalya had not seen it.
             let conflicts = try await node.json("conflicts", "list")["conflicts"]?.elements ?? []
             #expect(conflicts.count == 1, "\(node.name): \(conflicts)")
-            #expect(conflicts.first?["field"]?.text == "byline" && conflicts.first?["lost"]?["author"]?.text == "istanbul")
+            #expect(
+                conflicts.first?["field"]?.text == "byline" && conflicts.first?["lost"]?["author"]?.text == "istanbul")
         }
     }
 
