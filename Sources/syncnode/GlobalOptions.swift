@@ -35,7 +35,9 @@ struct GlobalOptions: ParsableArguments {
 extension GlobalOptions {
     /// The directory that a command line is about, for an error that does not say.
     static func directory(in arguments: [String]) -> String {
-        let data = arguments.firstIndex(of: "--data").flatMap { arguments.indices.contains($0 + 1) ? arguments[$0 + 1] : nil }
+        let data = arguments.firstIndex(of: "--data").flatMap {
+            arguments.indices.contains($0 + 1) ? arguments[$0 + 1] : nil
+        }
         let joined = arguments.first { $0.hasPrefix("--data=") }.map { String($0.dropFirst("--data=".count)) }
         return directory(data ?? joined)
     }
