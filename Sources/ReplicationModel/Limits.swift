@@ -3,7 +3,7 @@
 /// Limits that all nodes of a workspace share: a change set within them is understood by every node.
 public enum Limits {
     /// A text or blob of at most this many bytes stands in the body; a larger one travels beside it. At 256 bytes the
-    /// digest and length that stand in for it (34 bytes) cost an eighth of what is saved.
+    /// tag, digest and length that stand in for it (35 bytes) cost an eighth of what is saved.
     public static let inlineValueBytes = 256
     /// A larger value is refused when it is written.
     public static let valueBytes = 8 << 20

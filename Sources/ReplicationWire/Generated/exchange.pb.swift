@@ -518,7 +518,7 @@ public nonisolated struct WireRosterRecords: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// DER, at most 16 KiB each.
+  /// A certificate in DER, or a revocation (trust.md); at most 16 KiB each.
   public var records: [Data] = []
 
   /// The sender's roster digest.
