@@ -37,9 +37,13 @@ extension Syncnode {
     /// Says what went wrong on standard error, and ends the program.
     static func fail(_ error: any Error) -> Never {
         guard let status = status(of: error) else { Syncnode.exit(withError: error) }
-        let text = printable("\(error)")
-        say(Terminal.error.styled("syncnode:", .red, .bold) + " " + text)
+        report(error)
         Foundation.exit(status.rawValue)
+    }
+
+    /// Says what went wrong and lets the command go on.
+    static func report(_ error: any Error) {
+        say(Terminal.error.styled("syncnode:", .red, .bold) + " " + printable("\(error)"))
     }
 
     /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code.
@@ -96,7 +100,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: NewsError) -> ExitStatus {
+    static func status(of error: NewsError) -> ExitStatus {
         switch error.code {
         case .badArgument, .ambiguous: .usage
         case .badInput: .badData

@@ -35,6 +35,7 @@ struct Syncnode: AsyncParsableCommand {
                 subcommands: [
                     ServeCommand.self, PullCommand.self, PushCommand.self, SyncCommand.self, WatchCommand.self,
                 ]),
+            CommandGroup(name: "Articles and commitments", subcommands: [ArticleCommand.self, CommitmentCommand.self]),
             CommandGroup(
                 name: "Operators",
                 subcommands: [
