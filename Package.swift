@@ -87,7 +87,10 @@ let package = Package(
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
                 nioEmbedded,
             ]),
-        tests("ProcessTests", ["ReplicationModel"]),
+        // The real binary, and enough of its parts to play a peer that lies.
+        tests(
+            "ProcessTests",
+            ["syncnode", "ReplicationModel", "ReplicationWire", "Trust", "PeerTransport", nioCore, nioPosix]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -24,7 +24,15 @@ extension Node {
     private static let liveMilliseconds: Int64 = 60_000
 
     /// Every member of the workspace but this node, and every address that never answered.
+    ///
+    /// Edits are sealed first: a peer lacks them as much as what was sealed before. Where that cannot be done (the disk is
+    /// full, the file is not to be written) the figures are of what is sealed, and `status` counts the rest.
     public func lag() throws -> [PeerLag] {
+        do {
+            try replica.seal()
+        } catch let error as SQLError where error.isFull || error.isReadOnly {
+            // Said above.
+        }
         let roster = try refreshRoster()
         let addresses = try replica.addresses()
         let records = Dictionary(uniqueKeysWithValues: try replica.peers().map { ($0.node, $0) })

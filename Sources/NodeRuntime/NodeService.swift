@@ -26,8 +26,6 @@ public final class NodeService: Service {
 
     /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
     private static let stopSeconds = 4
-    /// Pauses between looks after a write to the log: 127 ms in all, more than a slow disk takes to sync a commit.
-    private static let settlingMilliseconds: [Int64] = [0, 1, 2, 4, 8, 16, 32, 64]
 
     /// - Parameter ready: told the address once it is bound.
     public init(node: Node, listen: Endpoint, logger: Logger, ready: @escaping @Sendable (Endpoint) -> Void) {
@@ -60,6 +58,12 @@ public final class NodeService: Service {
             await listener.close()
             await sessions.stopAll(within: .seconds(Self.stopSeconds))
         }
+        do {
+            try await BlockingWork.run { [node] in try node.replica.close() }
+        } catch {
+            // Whoever opens the replica next reads the log that is left beside it.
+            logger.debug("the replica is still in use", metadata: ["error": "\(error)"])
+        }
         logger.info("stopped")
     }
 
@@ -80,6 +84,8 @@ public final class NodeService: Service {
             try await BlockingWork.run { [node] in
                 try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))
                 try node.refreshRoster()
+                // What was committed before the peer called is told to it, whether or not it was noticed yet.
+                try node.replica.seal()
             }
             _ = try await run(link, peer.nodeID, .answering)
         } catch {
@@ -108,7 +114,11 @@ public final class NodeService: Service {
                 event: { [logger, sessions, node] event in
                     Self.log(event, name, logger)
                     if case .greeted = event { sessions.settle(peer, own: node.id) }
-                }, committed: { [sessions] in sessions.changed() }))
+                },
+                committed: { [sessions, node] in
+                    sessions.enforce(node.roster)
+                    sessions.changed()
+                }))
         let ticket = sessions.add(driver)
         defer { sessions.remove(ticket) }
         let result = try await driver.run()
@@ -155,21 +165,16 @@ public final class NodeService: Service {
         var version: Int64 = -1
         for await _ in watcher.changes() {
             do {
-                // A commit becomes visible only after the last write to the log was synced: look again until it is.
-                for pause in Self.settlingMilliseconds {
-                    try await Task.sleep(for: .milliseconds(pause))
-                    let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
-                    guard now != version else { continue }
-                    version = now
-                    try await BlockingWork.run { [node] in
-                        try node.refreshRoster()
-                        try node.replica.seal()
-                    }
-                    sessions.changed()
-                    break
+                let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
+                guard now != version else { continue }
+                version = now
+                let roster = try await BlockingWork.run { [node] in
+                    let roster = try node.refreshRoster()
+                    try node.replica.seal()
+                    return roster
                 }
-            } catch is CancellationError {
-                return
+                sessions.enforce(roster)
+                sessions.changed()
             } catch {
                 logger.error("cannot seal what was written", metadata: ["error": "\(error)"])
             }

@@ -58,7 +58,7 @@ extension Node {
                 guard let address = known.first(where: { $0.node == member.node }) else {
                     throw NodeError(
                         .noPeer,
-                        "It is not known where “\(text)” can be reached. Name it as HOST:PORT once, or add it with `syncnode peer add`."
+                        "It is not known where “\(text)” can be reached. Add its address with `syncnode peer add HOST:PORT`, or name HOST:PORT here."
                     )
                 }
                 return try target(address)
@@ -190,7 +190,7 @@ extension Node {
     static func failure(of error: any Error) -> PeerSyncFailure {
         switch error {
         case let error as TransportError:
-            PeerSyncFailure(kind: error.tls == nil ? .unreachable : .refused, message: error.description)
+            PeerSyncFailure(kind: error.isRefusal ? .refused : .unreachable, message: error.description)
         case let error as NodeError: PeerSyncFailure(kind: .refused, message: error.description)
         case let error as TrustError: PeerSyncFailure(kind: .refused, message: error.description)
         default: PeerSyncFailure(kind: .local, message: "\(error)")

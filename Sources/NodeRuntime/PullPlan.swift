@@ -16,13 +16,21 @@ final class RehearsalIntake: Sendable {
     private struct State {
         var applied: VersionVector
         var changeSets: [SealedChangeSet] = []
+        var bytes: UInt64 = 0
     }
+
+    /// What a plan looks at, about: nothing is acknowledged, so that the peer sends no more than the widest window. Below
+    /// this the largest change set still fits into what is left of it, its frames' own bytes included.
+    private static let bytesLimit =
+        FrameLimits.greatestWindowBytes - UInt64(Limits.besideBytes + 2 * Limits.acceptedBodyBytes)
 
     private let state: Mutex<State>
 
     init(applied: VersionVector) { state = Mutex(State(applied: applied)) }
 
     var changeSets: [SealedChangeSet] { state.withLock { $0.changeSets } }
+    /// There is as much as a plan looks at.
+    var isFull: Bool { state.withLock { $0.bytes >= Self.bytesLimit } }
 
     /// As if the batch had been applied.
     func take(_ batch: [SealedChangeSet]) -> ReplicationCore.ApplyReport {
@@ -34,6 +42,7 @@ final class RehearsalIntake: Sendable {
                 tally += Tally(
                     changeSets: 1, changes: header.changes, bytes: UInt64(sealed.body.count) + header.besideBytes)
             }
+            state.bytes += tally.bytes
             state.changeSets += batch
             return ReplicationCore.ApplyReport(applied: state.applied, received: tally)
         }
@@ -45,7 +54,7 @@ public struct PullPlan: Sendable {
     public let peer: PeerSyncResult
     /// Nil where the peer could not be asked.
     public let rehearsal: Rehearsal?
-    /// More would come than was looked at: a plan looks at 64 MiB.
+    /// More would come than was looked at: a plan looks at about 28 MiB.
     public let isPartial: Bool
 }
 
@@ -72,7 +81,8 @@ extension Node {
             result.node = peer
             result.name = name(of: peer)
             result.summary = outcome.summary
-            let isPartial = outcome.ending != .completed
+            let isPartial = intake.isFull && outcome.ending != .completed
+            if !isPartial { result.failure = Self.failure(of: outcome.ending) }
             let rehearsal = try await BlockingWork.run { [self] in
                 try replica.rehearse(intake.changeSets, from: peer, authors: refreshRoster())
             }

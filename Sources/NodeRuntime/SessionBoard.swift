@@ -4,7 +4,9 @@
 
 internal import ReplicationCore
 internal import ReplicationModel
+internal import ReplicationWire
 internal import Synchronization
+internal import Trust
 
 final class SessionBoard: Sendable {
     struct Ticket: Hashable {
@@ -35,6 +37,14 @@ final class SessionBoard: Sendable {
     /// The replica has more than it had.
     func changed() {
         for driver in state.withLock({ Array($0.sessions.values) }) { driver.localChanged() }
+    }
+
+    /// Ends the sessions of peers that the roster no longer lets in: admission is asked at the handshake only.
+    func enforce(_ roster: Roster) {
+        for driver in state.withLock({ Array($0.sessions.values) }) where roster.member(driver.peer)?.isRevoked == true
+        {
+            driver.refuse(ErrorNotice(code: .refused, message: "this node was revoked"))
+        }
     }
 
     func hasLive(_ peer: NodeID, but other: Ticket? = nil) -> Bool {

@@ -15,7 +15,7 @@ internal import Trust
 /// How a session ended, and what it did.
 struct SessionResult: Sendable {
     let peer: NodeID
-    let ending: SessionEnding
+    var ending: SessionEnding
     let summary: SessionSummary
 }
 
@@ -43,6 +43,8 @@ final class SessionDriver: Sendable {
     private let observation = Mutex(PendingObservation())
     private let changeIsPending = Mutex(false)
     private let live: Mutex<Bool>
+    /// What TLS said where one side does not believe the other's certificate.
+    private let refusal = Mutex<String?>(nil)
 
     /// Bytes that wait in memory between link and session.
     private struct Queued {
@@ -118,9 +120,10 @@ final class SessionDriver: Sendable {
             local: local, memory: memory)
         if rehearsal != nil { configuration.limits.windowBytes = FrameLimits.greatestWindowBytes }
         var session = SyncSession(configuration, at: now())
+        // Before anything is read: a session ignores what comes before it is opened, the peer's greeting too.
+        inboxEnd.yield(.opened)
         let reading = Task { await read() }
         let writing = Task { await write() }
-        inboxEnd.yield(.opened)
         var result: SessionResult?
         for await input in inbox {
             if case .frame(let frame) = input { queued.withLock { $0.inbound -= frame.memoryBytes } }
@@ -142,6 +145,9 @@ final class SessionDriver: Sendable {
         }
         await finishObservation()
         inboxEnd.finish()
+        if case .disconnected = result?.ending, let refusal = refusal.withLock({ $0 }) {
+            result?.ending = .peerError(ErrorNotice(code: .refused, message: refusal))
+        }
         return result
             ?? SessionResult(peer: peer, ending: .disconnected("the session was cut off"), summary: session.progress)
     }
@@ -164,6 +170,10 @@ final class SessionDriver: Sendable {
             }
             inboxEnd.yield(.transportClosed("the peer closed the connection"))
         } catch let error as TransportError {
+            if error.isRefusal, let tls = error.tls {
+                // In TLS 1.3 the side that dials is refused only after it took the session for open.
+                refusal.withLock { $0 = tls.description.replacing("the peer refused this node: ", with: "") }
+            }
             if let frame = error.frame {
                 inboxEnd.yield(.undecodable(frame))
             } else {
@@ -245,6 +255,7 @@ final class SessionDriver: Sendable {
     private func apply(_ batch: [SealedChangeSet]) {
         if let rehearsal {
             inboxEnd.yield(.applied(rehearsal.take(batch)))
+            if rehearsal.isFull { inboxEnd.yield(.stop) }
             return
         }
         Task { [observer] in

@@ -14,8 +14,12 @@ internal import Synchronization
 
 /// An inotify descriptor on the directory of a replica.
 final class WriteWatcher: Sendable {
-    /// Where inotify is not to be had (its per-user limit is reached), commits are found by asking this often.
-    private static let pollMilliseconds = 1_000
+    /// Commits are found by asking this often at the latest; where inotify is not to be had (its per-user limit is
+    /// reached), only so.
+    private static let pollMilliseconds: Int32 = 1_000
+    /// A commit becomes visible only after the last write to the log was synced, and that moves no file: after a write
+    /// one looks again at these intervals. 200 ms in all: more than a slow disk takes to sync.
+    private static let settlingMilliseconds: [Int32] = [1, 1, 2, 3, 6, 12, 25, 50, 100]
     private let descriptor: Int32
     private let walName: String
     private let stopped = Mutex(false)
@@ -32,12 +36,22 @@ final class WriteWatcher: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// One element for each burst of writes, and one a second in any case: cheap, since it only leads to a look.
+    /// Elements at each burst of writes and for a moment after it, and one a second in any case: cheap, since each only
+    /// leads to a look.
     func changes() -> AsyncStream<Void> {
         AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let thread = Thread { [self] in
+                var pauses: ArraySlice<Int32> = []
                 while !stopped.withLock({ $0 }) {
-                    if wait() { continuation.yield() }
+                    switch wait(milliseconds: pauses.first ?? Self.pollMilliseconds) {
+                    case .written:
+                        pauses = Self.settlingMilliseconds[...]
+                        continuation.yield()
+                    case .timeIsUp:
+                        pauses = pauses.dropFirst()
+                        continuation.yield()
+                    case .somethingElse: break
+                    }
                 }
                 continuation.finish()
             }
@@ -48,14 +62,15 @@ final class WriteWatcher: Sendable {
 
     func stop() { stopped.withLock { $0 = true } }
 
-    /// True where the log was written to, or a poll is due.
-    private func wait() -> Bool {
+    private enum Wait { case written, timeIsUp, somethingElse }
+
+    private func wait(milliseconds: Int32) -> Wait {
         guard descriptor >= 0 else {
-            usleep(UInt32(Self.pollMilliseconds) * 1000)
-            return true
+            usleep(UInt32(milliseconds) * 1000)
+            return .timeIsUp
         }
         var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&poller, 1, Int32(Self.pollMilliseconds)) > 0 else { return true }
+        guard poll(&poller, 1, milliseconds) > 0 else { return .timeIsUp }
         var written = false
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
@@ -63,7 +78,7 @@ final class WriteWatcher: Sendable {
             guard count > 0 else { break }
             written = written || names(in: buffer[..<count]).contains(walName)
         }
-        return written
+        return written ? .written : .somethingElse
     }
 
     /// The names in a run of `struct inotify_event`: 16 bytes, the last four the length of the name that follows.

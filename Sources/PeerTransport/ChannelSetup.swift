@@ -52,6 +52,16 @@ extension ServerBootstrap {
     func withLinkOptions() -> ServerBootstrap {
         serverChannelOption(.backlog, value: ChannelSetup.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // Without a descriptor or memory left, accepting pauses for a second instead of failing over and over. A
+            // connection that its own side aborted is no reason to.
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pause = AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
+                        isExhaustion(error.errnoCode) ? .seconds(1) : nil
+                    }
+                    try channel.pipeline.syncOperations.addHandler(pause)
+                }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(.autoRead, value: false)

@@ -9,7 +9,7 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     /// 0 to 65535; 0 only makes sense for listening, and means any free port.
     public let port: Int
 
-    /// The port of a node that was not told another. Registered for nothing else (IANA, 2025).
+    /// The port of a node that was not told another.
     public static let defaultPort = 7742
 
     public init(host: String, port: Int = Endpoint.defaultPort) {

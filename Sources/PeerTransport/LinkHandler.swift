@@ -196,7 +196,7 @@ final class LinkHandler: ChannelInboundHandler {
         if let failure = error as? TLSFailure {
             return fail(.tls(failure, with: remote, during: stage))
         }
-        fail(.cut(remote, during: stage, reason: "\(error)"), lingers: false)
+        fail(.cut(remote, during: stage, reason: ChannelSetup.reason(error)), lingers: false)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

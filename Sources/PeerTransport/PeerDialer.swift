@@ -136,7 +136,14 @@ private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: Tr
             return timeout
         }
         let causes = error.connectionErrors.map { "\(ChannelSetup.text($0.target)): \(ChannelSetup.reason($0.error))" }
-        return unreachable(causes.joined(separator: ", "), "check that a syncnode listens there, and on this port")
+        let isExhausted = error.connectionErrors.contains {
+            ($0.error as? IOError).map { isExhaustion($0.errnoCode) } == true
+        }
+        return unreachable(
+            causes.joined(separator: ", "),
+            isExhausted
+                ? "this node has too much open; raise its limit of open files, or try again later"
+                : "check that a syncnode listens there, and on this port")
     default:
         return unreachable(ChannelSetup.reason(error), "check the address and the network")
     }

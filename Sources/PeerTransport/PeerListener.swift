@@ -8,12 +8,12 @@ public import Trust
 
 /// Listens for peers. Close it when done: nothing is closed by letting go of it.
 ///
-/// Where the system has no more descriptors or memory for a connection, none is accepted for a second, and the rest go on
-/// (NIO's `AcceptBackoffHandler`, which its bootstrap installs).
+/// Where the system has no more descriptors or memory for a connection, none is accepted for a second, and those that are
+/// open go on.
 public final class PeerListener: Sendable {
     /// Where it listens, with the port that it really has.
     public let endpoint: Endpoint
-    private let channel: any Channel
+    let channel: any Channel
     private let ledger: Ledger
 
     private init(endpoint: Endpoint, channel: any Channel, ledger: Ledger) {

@@ -1,4 +1,4 @@
-// The system's words for its error numbers.
+// What the system's error numbers mean.
 //
 // Invariant: the only place of this target that speaks to the C library.
 #if canImport(Glibc)
@@ -14,3 +14,6 @@ func systemMessage(_ number: CInt) -> String {
     guard strerror_r(number, &buffer, buffer.count) == 0 else { return "error \(number)" }
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
+
+/// Whether the system, or this process, has no more of something, which others may give back.
+func isExhaustion(_ number: CInt) -> Bool { [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(number) }

@@ -49,6 +49,14 @@ public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible
     }
 }
 
+extension TransportError {
+    /// Whether one side does not believe the other's certificate: trying again will not help. A cut connection, or a program
+    /// that is no syncnode, is no refusal.
+    public var isRefusal: Bool {
+        tls.map { [.certificateRefused, .refusedByPeer, .noCertificate].contains($0.code) } ?? false
+    }
+}
+
 /// How far a connection was when it failed.
 enum ConnectionStage: Sendable {
     case handshake

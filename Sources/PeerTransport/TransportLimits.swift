@@ -11,8 +11,8 @@ public struct TransportLimits: Sendable {
     public var handshakeMilliseconds = 10_000
     /// From the first look-up of a name to a connection: the same three losses of a SYN.
     public var connectMilliseconds = 10_000
-    /// Without a single byte from the peer while this side is ready to read. Sessions ping every 30 s or faster, so four
-    /// pings in a row went unanswered.
+    /// Without a single byte from the peer while this side is ready to read. Sessions ping after 15 s and give a
+    /// peer up after 45 s by themselves; this is for links that no session watches.
     public var idleMilliseconds = 120_000
     /// What was sent before `close` must leave within this: `outboxBytes` at 1 Mbit/s, and some.
     public var flushMilliseconds = 10_000
@@ -24,8 +24,8 @@ public struct TransportLimits: Sendable {
     public var connections = 512
     /// Of them from one address (an IPv6 network of 64 bits counts as one): an office behind one address translator.
     public var connectionsPerAddress = 64
-    /// Of them in the handshake. About 2,000 handshakes a second are possible on one core, so these are done in 32 ms
-    /// unless peers stall, and then they cost `handshakeMilliseconds` each.
+    /// Of them in the handshake. One costs both sides together about 2 ms of a core, dialling and closing included, so that
+    /// these are done in an eighth of a second, unless peers stall, and then they cost `handshakeMilliseconds` each.
     public var handshakesAtOnce = 64
     /// Of these from one address, so that one that stalls does not keep all others out.
     public var handshakesPerAddress = 16

@@ -106,7 +106,8 @@ final class Applier {
             guard heldOrigins.contains(header.origin) else {
                 throw ApplyViolation(
                     kind: .gap, dot: header.dot,
-                    description: "\(header.dot) came while only \(record.applied) are known: what lies between is missing.")
+                    description:
+                        "\(header.dot) came while only \(record.applied) are known: what lies between is missing.")
             }
             return .hold(.waitsForEarlier, "waits for \(header.origin):\(record.applied.next)", releaseAt: nil)
         }
@@ -133,12 +134,15 @@ final class Applier {
         guard header.totalsBefore == record.totals else {
             throw ApplyViolation(
                 kind: .malformed, dot: header.dot,
-                description: "\(header.dot) counts \(header.totalsBefore.changes) changes before it where \(record.totals.changes) came.")
+                description:
+                    "\(header.dot) counts \(header.totalsBefore.changes) changes before it where \(record.totals.changes) came."
+            )
         }
         let context = try transaction.origins.context(of: record.number, writer)
         for (origin, sequence) in header.contextChanges.sorted where context[origin] >= sequence {
             throw ApplyViolation(
-                kind: .malformed, dot: header.dot, description: "\(header.dot) takes back what it had seen of \(origin).")
+                kind: .malformed, dot: header.dot,
+                description: "\(header.dot) takes back what it had seen of \(origin).")
         }
     }
 
@@ -157,7 +161,8 @@ final class Applier {
         guard floor < header.firstStamp else {
             throw ApplyViolation(
                 kind: .malformed, dot: header.dot,
-                description: "\(header.dot) is stamped \(header.firstStamp), not after \(floor), which its author had seen.")
+                description:
+                    "\(header.dot) is stamped \(header.firstStamp), not after \(floor), which its author had seen.")
         }
     }
 
@@ -204,7 +209,9 @@ final class Applier {
             let received = Self.take(row.cells, from: &values)
             let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
             let plan = row.kind == .insert || row.kind == .update ? plans[row.fieldSet] : nil
-            if row.kind == .insert, let plan, let state = try store.insertRow(row.id, shape: plan.shape, version: version) {
+            if row.kind == .insert, let plan,
+                let state = try store.insertRow(row.id, shape: plan.shape, version: version)
+            {
                 try insertFresh(row, received, plan, state, version, table, store)
                 continue
             }
@@ -253,14 +260,17 @@ final class Applier {
         // Something is absent or not declared here: the row with what there is, the rest awaited or parked.
         let columns = plan.fields.filter { !$0.field.positions.isEmpty }.flatMap { field, range in
             zip(field.columns, received[range]).compactMap { column, value -> (String, Value)? in
-                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else { return nil }
+                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else {
+                    return nil
+                }
                 return (column, value)
             }
         }
         let names = columns.map { ", \"\($0.0)\"" }.joined()
         let parameters = String(repeating: ", ?", count: columns.count)
         try writer.execute(
-            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))", [.text(row.id.bytes)] + columns.map(\.1))
+            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
+            [.text(row.id.bytes)] + columns.map(\.1))
         for (field, range) in plan.fields {
             if received[range].contains(.absent) {
                 try transaction.awaitValue(of: version, table: table, row: state.row, field: field.number)

@@ -85,7 +85,8 @@ struct ChangeSetBuilder {
         origin: Origin, sequence: SequenceNumber, previous: Digest, contextChanges: VersionVector, totalsBefore: Totals
     ) -> ChangeSet {
         let header = ChangeSetHeader(
-            origin: origin, sequence: sequence, previous: previous, contextChanges: contextChanges, firstStamp: firstStamp,
+            origin: origin, sequence: sequence, previous: previous, contextChanges: contextChanges,
+            firstStamp: firstStamp,
             lastStamp: lastStamp, totalsBefore: totalsBefore, changes: changes, besideBytes: UInt64(besideBytes))
         let changed = zip(tables, parts).filter { !$0.1.rows.isEmpty }.sorted { $0.0.name < $1.0.name }
         return ChangeSet(

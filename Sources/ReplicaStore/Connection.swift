@@ -116,6 +116,28 @@ struct Connections: Sendable {
         }
     }
 
+    /// What a file says it is, without changing a byte of it: it may be anybody's.
+    static func marks(path: String) throws -> (application: Int64, version: Int64) {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(busySeconds)
+        return try translatingErrors {
+            try DatabaseQueue(path: path, configuration: configuration).read { database in
+                (
+                    try Int64.fetchOne(database, sql: "PRAGMA application_id") ?? 0,
+                    try Int64.fetchOne(database, sql: "PRAGMA user_version") ?? 0
+                )
+            }
+        }
+    }
+
+    func close() throws {
+        try translatingErrors {
+            try engine.close()
+            try pool.close()
+        }
+    }
+
     func read<T>(_ body: (Reader) throws -> T) throws -> T {
         try translatingErrors { try pool.read { try body(Reader($0)) } }
     }

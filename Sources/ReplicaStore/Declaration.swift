@@ -15,7 +15,9 @@ enum Declaration {
     /// Every table this replica replicates.
     static func load(_ reader: Reader) throws -> [CompiledTable] {
         try reader.query("SELECT number, name FROM sync_tables ORDER BY number").map {
-            guard case .integer(let number) = $0[0], let name = $0[1].string else { throw ReplicaError.damaged("sync_tables") }
+            guard case .integer(let number) = $0[0], let name = $0[1].string else {
+                throw ReplicaError.damaged("sync_tables")
+            }
             return try load(number: number, name: name, reader)
         }
     }
@@ -44,7 +46,8 @@ enum Declaration {
             guard case .integer(let number) = $0[0], let name = $0[1].string, let columns = $0[2].string else {
                 throw ReplicaError.damaged("sync_fields")
             }
-            return CompiledField(number: number, name: name, columns: columns.split(separator: " ").map(String.init), positions: [])
+            return CompiledField(
+                number: number, name: name, columns: columns.split(separator: " ").map(String.init), positions: [])
         }
     }
 
@@ -69,10 +72,12 @@ enum Declaration {
         let appeared = try declareFields(of: table, number: number, in: writer)
         let compiled = try load(number: number, name: table.name, writer)
         let capture = Capture.triggers(for: compiled)
-        let present = try writer.query("SELECT capture FROM sync_tables WHERE number = ?", [.integer(number)]).first?[0].string
+        let present = try writer.query("SELECT capture FROM sync_tables WHERE number = ?", [.integer(number)]).first?[0]
+            .string
         if present != capture {
             try writer.executeAll(capture)
-            try writer.execute("UPDATE sync_tables SET capture = ? WHERE number = ?", [Value(capture), .integer(number)])
+            try writer.execute(
+                "UPDATE sync_tables SET capture = ? WHERE number = ?", [Value(capture), .integer(number)])
         }
         for field in appeared {
             guard let field = compiled.field(named: field) else { continue }
@@ -133,7 +138,9 @@ enum Declaration {
     private static func checkNames(_ table: Table) throws {
         let names = [table.name] + table.columns.map(\.name) + table.fields.map(\.name)
         for name in names where !isPlainName(name) { throw ReplicaError.name(name) }
-        guard table.columns.count <= Table.columnLimit else { throw ReplicaError.name("\(table.name) (over 63 columns)") }
+        guard table.columns.count <= Table.columnLimit else {
+            throw ReplicaError.name("\(table.name) (over 63 columns)")
+        }
     }
 
     /// Letters, digits and underscores, not beginning with a digit or `sync_`: such names need no care in SQL.
@@ -143,7 +150,8 @@ enum Declaration {
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: "_")
         }
         let first = name.utf8.first ?? UInt8(ascii: "0")
-        return letters && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) && name.utf8.count <= Limits.nameBytes
+        return letters && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
+            && name.utf8.count <= Limits.nameBytes
             && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name) && name != "id"
     }
 

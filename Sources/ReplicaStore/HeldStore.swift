@@ -23,7 +23,8 @@ enum HeldStore {
 
     static func all(_ reader: Reader) throws -> [HeldChangeSet] {
         try reader.query("SELECT origin, seq, cause, detail, release_at FROM sync_held ORDER BY number").map { row in
-            guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes), case .integer(let sequence) = row[1],
+            guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
+                case .integer(let sequence) = row[1],
                 let cause = HeldCause(rawValue: row[2].string ?? "")
             else { throw ReplicaError.damaged("sync_held") }
             var release: WallClock?
@@ -44,7 +45,8 @@ enum HeldStore {
             """,
             [
                 .blob(held.dot.origin.bytes), .integer(Int64(bitPattern: held.dot.sequence.rawValue)),
-                Value(held.cause.rawValue), Value(held.detail), held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
+                Value(held.cause.rawValue), Value(held.detail),
+                held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
                 .integer(time.milliseconds), peer.map { .blob($0.bytes) } ?? .null, .blob(changeSet.sealed.signature),
                 .blob(changeSet.sealed.body),
             ])
@@ -61,7 +63,8 @@ enum HeldStore {
         try writer.execute(
             "UPDATE sync_held SET cause = ?, detail = ?, release_at = ? WHERE number = ?",
             [
-                Value(held.cause.rawValue), Value(held.detail), held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
+                Value(held.cause.rawValue), Value(held.detail),
+                held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
                 .integer(number),
             ])
     }
@@ -73,8 +76,10 @@ enum HeldStore {
 
     /// In the order of their origins and sequences, so that each comes after what it builds on within its origin.
     static func load(_ reader: Reader) throws -> [Entry] {
-        try reader.query("SELECT number, received_from, signature, body FROM sync_held ORDER BY origin, seq").map { row in
-            guard case .integer(let number) = row[0], case .blob(let signature) = row[2], case .blob(let body) = row[3] else {
+        try reader.query("SELECT number, received_from, signature, body FROM sync_held ORDER BY origin, seq").map {
+            row in
+            guard case .integer(let number) = row[0], case .blob(let signature) = row[2], case .blob(let body) = row[3]
+            else {
                 throw ReplicaError.damaged("sync_held")
             }
             let values = try reader.query(

@@ -27,11 +27,12 @@ struct JournalChunk {
 enum JournalReader {
     static func unsealedCount(_ tables: [CompiledTable], _ reader: Reader) throws -> Int64 {
         try tables.reduce(0) { sum, table in
-            sum + (try reader.integer(
-                """
-                SELECT count(*) FROM "sync_journal_\(table.name)"
-                WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op <> ?
-                """, .integer(table.number), .integer(JournalOperation.overwritten.rawValue)) ?? 0)
+            sum
+                + (try reader.integer(
+                    """
+                    SELECT count(*) FROM "sync_journal_\(table.name)"
+                    WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op <> ?
+                    """, .integer(table.number), .integer(JournalOperation.overwritten.rawValue)) ?? 0)
         }
     }
 
@@ -62,7 +63,9 @@ enum JournalReader {
         return JournalChunk(entries: merged, lastNumbers: last, reachesEnd: reachesEnd)
     }
 
-    private static func entries(of table: CompiledTable, index: Int, limit: Int, _ reader: Reader) throws -> [JournalEntry] {
+    private static func entries(of table: CompiledTable, index: Int, limit: Int, _ reader: Reader) throws
+        -> [JournalEntry]
+    {
         let statement = try reader.prepare(
             """
             SELECT n, id, at, op, mask FROM "sync_journal_\(table.name)"
@@ -79,7 +82,8 @@ enum JournalReader {
             entries.append(
                 JournalEntry(
                     table: index, n: statement.integer(0), id: RowID(bytes: statement.bytes(1)),
-                    at: WallClock(milliseconds: statement.integer(2)), operation: operation, mask: statement.integer(4)))
+                    at: WallClock(milliseconds: statement.integer(2)), operation: operation, mask: statement.integer(4))
+            )
         }
         return entries
     }
@@ -107,7 +111,9 @@ enum JournalReader {
             switch operation {
             case .update, .delete:
                 for position in table.columns.indices where mask >> Int64(position) & 1 == 1 {
-                    if later.places[id]?[position] == nil { later.places[id, default: [:]][position] = statement.integer(0) }
+                    if later.places[id]?[position] == nil {
+                        later.places[id, default: [:]][position] = statement.integer(0)
+                    }
                 }
                 if operation == .delete { closed.insert(id) }
             case .insert:

@@ -48,7 +48,8 @@ final class Ledger {
                         version: try version(statement, 1), witnesses: [], hasSuccessor: statement.integer(4) == 1)))
         }
         for index in entries.indices {
-            let witnesses = try writer.prepare("SELECT stamp, origin, seq FROM sync_conflict_witnesses WHERE conflict = ?")
+            let witnesses = try writer.prepare(
+                "SELECT stamp, origin, seq FROM sync_conflict_witnesses WHERE conflict = ?")
             witnesses.bind(1, entries[index].number)
             try witnesses.forEach { entries[index].lost.witnesses.append(try version(witnesses, 0)) }
         }
@@ -113,7 +114,8 @@ final class Ledger {
             try writer.execute(
                 "INSERT INTO sync_conflict_witnesses(conflict, stamp, origin, seq, differs) VALUES (?, ?, ?, ?, ?)",
                 [
-                    .integer(conflict), .integer(witness.stamp.rawValue), .integer(try origins.number(of: witness.origin)),
+                    .integer(conflict), .integer(witness.stamp.rawValue),
+                    .integer(try origins.number(of: witness.origin)),
                     .integer(Int64(bitPattern: witness.sequence.rawValue)), .integer(other ? 1 : 0),
                 ])
         }
@@ -122,7 +124,9 @@ final class Ledger {
     }
 
     private func version(_ statement: Statement, _ first: Int32) throws -> Version {
-        guard let stamp = Stamp(rawValue: statement.integer(first)) else { throw ReplicaError.damaged("sync_conflicts") }
+        guard let stamp = Stamp(rawValue: statement.integer(first)) else {
+            throw ReplicaError.damaged("sync_conflicts")
+        }
         return Version(
             stamp: stamp, origin: try origins.origin(statement.integer(first + 1)),
             sequence: SequenceNumber(UInt64(bitPattern: statement.integer(first + 2))))

@@ -39,7 +39,9 @@ struct Log {
     ///   - vector: what the other has.
     ///   - skipped: origins that the other cannot take now.
     ///   - maximumBytes: where to stop; at least one change set comes.
-    func outgoing(lackedBy vector: VersionVector, skipping skipped: Set<Origin>, maximumBytes: Int) throws -> OutgoingChangeSets {
+    func outgoing(lackedBy vector: VersionVector, skipping skipped: Set<Origin>, maximumBytes: Int) throws
+        -> OutgoingChangeSets
+    {
         var heads = try origins.records.compactMap { record -> Head? in
             guard record.applied > vector[record.origin], !skipped.contains(record.origin) else { return nil }
             return try head(of: record, at: vector[record.origin].next)

@@ -62,7 +62,8 @@ final class LoggedContents {
     private func decoded(_ dot: Dot) throws -> Decoded? {
         if let known = decoded[dot] { return known }
         let statement = try reader.prepare(
-            "SELECT body FROM sync_change_sets WHERE origin = (SELECT number FROM sync_origins WHERE origin = ?) AND seq = ?")
+            "SELECT body FROM sync_change_sets WHERE origin = (SELECT number FROM sync_origins WHERE origin = ?) AND seq = ?"
+        )
         statement.bind(1, blob: dot.origin.bytes)
         statement.bind(2, Int64(bitPattern: dot.sequence.rawValue))
         guard let body = try statement.first({ statement.bytes(0) }) else { return nil }

@@ -30,7 +30,8 @@ final class OriginBook {
         let statement = try reader.prepare(
             "SELECT number, origin, applied, digest, last_stamp, changes, bytes FROM sync_origins ORDER BY number")
         try statement.forEach {
-            guard let origin = Origin(bytes: statement.bytes(1)), let stamp = Stamp(rawValue: statement.integer(4)) else {
+            guard let origin = Origin(bytes: statement.bytes(1)), let stamp = Stamp(rawValue: statement.integer(4))
+            else {
                 throw ReplicaError.damaged("sync_origins")
             }
             append(
@@ -39,7 +40,8 @@ final class OriginBook {
                     applied: SequenceNumber(UInt64(bitPattern: statement.integer(2))),
                     digest: Digest(bytes: statement.bytes(3)) ?? .none, lastStamp: stamp,
                     totals: Totals(
-                        changes: UInt64(bitPattern: statement.integer(5)), bytes: UInt64(bitPattern: statement.integer(6)))))
+                        changes: UInt64(bitPattern: statement.integer(5)),
+                        bytes: UInt64(bitPattern: statement.integer(6)))))
         }
     }
 
@@ -58,7 +60,9 @@ final class OriginBook {
     subscript(origin: Origin) -> OriginRecord? { indexOfOrigin[origin].map { records[$0] } }
 
     func origin(_ number: Int64) throws -> Origin {
-        guard let index = indexOfNumber[number] else { throw ReplicaError.damaged("sync_origins lacks number \(number)") }
+        guard let index = indexOfNumber[number] else {
+            throw ReplicaError.damaged("sync_origins lacks number \(number)")
+        }
         return records[index].origin
     }
 
@@ -72,7 +76,8 @@ final class OriginBook {
         if let record = self[origin] { return record }
         try writer.execute("INSERT INTO sync_origins(origin) VALUES (?)", [.blob(origin.bytes)])
         let record = OriginRecord(
-            number: writer.lastInsertedRow, origin: origin, applied: .zero, digest: .none, lastStamp: .zero, totals: .zero)
+            number: writer.lastInsertedRow, origin: origin, applied: .zero, digest: .none, lastStamp: .zero,
+            totals: .zero)
         append(record)
         return record
     }
@@ -93,8 +98,11 @@ final class OriginBook {
     }
 
     /// Writes down what changed in an origin's causal context.
-    func extendContext(of number: Int64, at sequence: SequenceNumber, by changes: VersionVector, in writer: Writer) throws {
-        let statement = try writer.prepare("INSERT INTO sync_contexts(origin, of_origin, seq, of_seq) VALUES (?, ?, ?, ?)")
+    func extendContext(of number: Int64, at sequence: SequenceNumber, by changes: VersionVector, in writer: Writer)
+        throws
+    {
+        let statement = try writer.prepare(
+            "INSERT INTO sync_contexts(origin, of_origin, seq, of_seq) VALUES (?, ?, ?, ?)")
         for (origin, seen) in changes.sorted {
             statement.bind(1, number)
             statement.bind(2, try record(for: origin, in: writer).number)
@@ -124,7 +132,8 @@ final class OriginBook {
             origin: try number(of: new.origin), sequence: new.sequence.rawValue, other: try number(of: old.origin))
         if let known = seen[key] { return known >= old.sequence.rawValue }
         let statement = try reader.prepare(
-            "SELECT of_seq FROM sync_contexts WHERE origin = ? AND of_origin = ? AND seq <= ? ORDER BY seq DESC LIMIT 1")
+            "SELECT of_seq FROM sync_contexts WHERE origin = ? AND of_origin = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+        )
         statement.bind(1, key.origin)
         statement.bind(2, key.other)
         statement.bind(3, Int64(bitPattern: key.sequence))

@@ -5,7 +5,9 @@
 internal import ReplicationModel
 
 enum Parking {
-    static func park(_ values: [LedgerValue], _ field: CompiledField, row: Int64, of table: CompiledTable, in writer: Writer) throws {
+    static func park(
+        _ values: [LedgerValue], _ field: CompiledField, row: Int64, of table: CompiledTable, in writer: Writer
+    ) throws {
         for (ordinal, value) in values.enumerated() {
             guard case .present(let value) = value else { continue }
             try writer.execute(
@@ -15,7 +17,9 @@ enum Parking {
     }
 
     /// Nil where nothing is parked.
-    static func values(of field: CompiledField, row: Int64, of table: CompiledTable, _ reader: Reader) throws -> [Value]? {
+    static func values(of field: CompiledField, row: Int64, of table: CompiledTable, _ reader: Reader) throws
+        -> [Value]?
+    {
         let rows = try reader.query(
             "SELECT value FROM sync_parked WHERE table_number = ? AND row = ? AND field = ? ORDER BY ordinal",
             [.integer(table.number), .integer(row), .integer(field.number)])
@@ -39,6 +43,7 @@ enum Parking {
                 "UPDATE \"\(home)\" SET \"\(field.columns[Int(ordinal)])\" = ? WHERE id = ?", [row[2], row[3]])
         }
         try writer.execute(
-            "DELETE FROM sync_parked WHERE table_number = ? AND field = ?", [.integer(table.number), .integer(field.number)])
+            "DELETE FROM sync_parked WHERE table_number = ? AND field = ?",
+            [.integer(table.number), .integer(field.number)])
     }
 }

@@ -116,7 +116,8 @@ extension Replica {
             try writer.execute(
                 "UPDATE sync_addresses SET last_attempt = ?, failure = ?, failure_kind = ? WHERE address = ?",
                 [
-                    .integer(clock().milliseconds), Value(failure?.message ?? ""), Value(failure?.kind ?? ""), Value(address),
+                    .integer(clock().milliseconds), Value(failure?.message ?? ""), Value(failure?.kind ?? ""),
+                    Value(address),
                 ])
         }
     }

@@ -46,7 +46,8 @@ final class RegisterMerger {
             [.integer(table.number), Value(field.name), Value(field.columns.joined(separator: " "))])
         guard
             let number = try transaction.writer.integer(
-                "SELECT number FROM sync_fields WHERE table_number = ? AND name = ?", .integer(table.number), Value(field.name))
+                "SELECT number FROM sync_fields WHERE table_number = ? AND name = ?", .integer(table.number),
+                Value(field.name))
         else { throw ReplicaError.damaged("sync_fields") }
         let compiled = CompiledField(number: number, name: field.name, columns: field.columns, positions: [])
         unknown[key] = compiled
@@ -122,15 +123,16 @@ final class RegisterMerger {
         let origins = transaction.origins
         let writer = transaction.writer
         let ledger = transaction.ledger
-        let known = try row.store.known(state, field: field.number)
         let entries = try ledger.entries(table: row.table, row: state.row, field: field.number)
         let outcome = try MergeRule.merge(
-            version, into: known.max(), lost: entries.map(\.lost), known: { () throws(any Error) in known },
+            version, into: try row.store.current(state, field: field.number), lost: entries.map(\.lost),
+            known: { () throws(any Error) in try row.store.known(state, field: field.number) },
             saw: { (new: Version, old: Version) throws(any Error) in try origins.saw(new, old, writer) })
         try row.store.addVersion(version, row: state.row, field: field.number)
 
         func written(by other: Version) throws -> LoggedContents.Content? {
-            other == version ? content : try contents.content(of: other, table: row.table.name, id: row.id, field: field.name)
+            other == version
+                ? content : try contents.content(of: other, table: row.table.name, id: row.id, field: field.name)
         }
         func differs(from lost: Version) -> (Version) throws -> Bool {
             { witness in try written(by: witness) != written(by: lost) }

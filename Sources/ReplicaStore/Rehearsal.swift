@@ -16,7 +16,9 @@ public struct Rehearsal: Sendable {
 
 extension Replica {
     /// Applies change sets, looks, and takes everything back.
-    public func rehearse(_ batch: [SealedChangeSet], from peer: NodeID?, authors: any AuthorDirectory) throws -> Rehearsal {
+    public func rehearse(_ batch: [SealedChangeSet], from peer: NodeID?, authors: any AuthorDirectory) throws
+        -> Rehearsal
+    {
         struct RolledBack: Error {
             let result: Rehearsal
         }
@@ -30,7 +32,8 @@ extension Replica {
                 let before = Set(try ConflictReader(writer).all(acknowledged: false).map(\.key))
                 let report = try Batch(writer, replica: self, peer: peer).run(proven)
                 let conflicts = try ConflictReader(writer).all(acknowledged: false).filter { !before.contains($0.key) }
-                throw RolledBack(result: Rehearsal(report: report, conflicts: conflicts, changesByTable: changesByTable))
+                throw RolledBack(
+                    result: Rehearsal(report: report, conflicts: conflicts, changesByTable: changesByTable))
             }
         } catch let rolledBack as RolledBack {
             return rolledBack.result

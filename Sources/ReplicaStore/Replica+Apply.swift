@@ -28,7 +28,8 @@ extension Replica {
         let key = try authors.key(of: dot)
         guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, publicKey: key) else {
             throw ApplyViolation(
-                kind: .signature, dot: dot, description: "\(dot) is not signed by its author: it was changed on the way.")
+                kind: .signature, dot: dot,
+                description: "\(dot) is not signed by its author: it was changed on the way.")
         }
         let cells = changeSet.besideCells
         guard cells.count == sealed.values.count else {
@@ -197,7 +198,8 @@ final class Batch {
                         try HeldStore.drop(held.number, in: writer)
                         progress = true
                     case .hold(let cause, let detail, let releaseAt):
-                        let now = HeldChangeSet(dot: held.changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
+                        let now = HeldChangeSet(
+                            dot: held.changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
                         try HeldStore.restate(held.number, now, in: writer)
                     }
                 } catch let violation as ApplyViolation where violation.kind == .gap {

@@ -83,10 +83,7 @@ public final class Replica: Sendable {
         }
         let connections: Connections
         do {
-            connections = try Connections(path: path)
-            let (application, version) = try connections.read { reader in
-                (try reader.integer("PRAGMA application_id"), try reader.integer("PRAGMA user_version") ?? 0)
-            }
+            let (application, version) = try Connections.marks(path: path)
             guard application == Schema.applicationID else { throw notAReplica(path) }
             guard version <= Int64(Schema.steps.count) else {
                 throw ReplicaError(
@@ -94,6 +91,7 @@ public final class Replica: Sendable {
                     "Cannot open \(path): a newer syncnode made it (form \(version), this one reads up to \(Schema.steps.count)). Install the newer version."
                 )
             }
+            connections = try Connections(path: path)
         } catch let error as SQLError where error.isCorrupt {
             throw notAReplica(path)
         }
@@ -130,8 +128,12 @@ public final class Replica: Sendable {
                 && Settings.value("declared", reader) == mark
         }
         guard !current else { return }
+        try connections.engineWrite { try Self.migrate($0) }
+        // What was captured under the former declarations is sealed under them: an insert did not write columns that
+        // came later, and a delete buries the values that are parked.
+        try seal()
         try connections.engineWrite { writer in
-            try Self.migrate(writer)
+            try Sealer(try EngineTransaction(writer, now: clock()), key: key).sealAll()
             try Declaration.declare(tables, in: writer)
             try Settings.set("declared", to: mark, in: writer)
         }
@@ -143,6 +145,10 @@ public final class Replica: Sendable {
         for step in Schema.steps.dropFirst(version) { try writer.executeAll(step) }
         if version < Schema.steps.count { try writer.executeAll("PRAGMA user_version = \(Schema.steps.count)") }
     }
+
+    /// Closes every connection; whoever is the last to close writes the log back into the file, and removes it. Nothing can
+    /// be done with the replica afterwards.
+    public func close() throws { try connections.close() }
 
     // MARK: Plain SQL
 

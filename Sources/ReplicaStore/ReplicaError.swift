@@ -18,7 +18,8 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
     static func damaged(_ what: String) -> ReplicaError {
         ReplicaError(
             .damaged,
-            "The replica is damaged: \(what) does not read as it was written. Run `syncnode verify` to see how far it goes.")
+            "The replica is damaged: \(what) does not read as it was written. Run `syncnode verify` to see how far it goes."
+        )
     }
     static func regrouped(table: String, field: String) -> ReplicaError {
         ReplicaError(
@@ -29,6 +30,7 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
     static func name(_ name: String) -> ReplicaError {
         ReplicaError(
             .schema,
-            "Cannot declare “\(name)”: names are letters, digits and underscores, at most 128, and neither `id` nor begin with `sync_`.")
+            "Cannot declare “\(name)”: names are letters, digits and underscores, at most 128, and neither `id` nor begin with `sync_`."
+        )
     }
 }

@@ -129,8 +129,9 @@ final class Sealer {
         let fields: [Int]
         /// By column position; NULL stands for what was not written.
         let cells: [Cell]
-        /// What a delete moves to the graveyard, by column position.
-        var buried: [Value] = []
+        /// The journal entry that keeps what a delete moves to the graveyard; its values may be large, so they are read
+        /// when their turn comes.
+        var deletion: Int64?
     }
 
     private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws
@@ -153,7 +154,7 @@ final class Sealer {
             let fields =
                 existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
             var write = write(existence.kind, existence.stamp, fields: fields)
-            if existence.kind == .delete { write.buried = buried ?? [] }
+            if existence.kind == .delete { write.deletion = row.deletion }
             writes.append(write)
         }
         var written = existence.map { [$0.stamp] } ?? []
@@ -218,7 +219,8 @@ final class Sealer {
         case .delete:
             if state.alive { try store.setAlive(false, row: state.row) }
             let nothing = [Value](repeating: .null, count: table.columns.count)
-            try store.buryValues(write.id, write.buried.isEmpty ? nothing : write.buried)
+            let buried = try write.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
+            try store.buryValues(write.id, buried ?? nothing)
         case .update: break
         }
     }

@@ -25,6 +25,7 @@ final class TableStore {
     private let setAliveStatement: Statement
     private let insertVersionStatement: Statement
     private let versionsStatement: Statement
+    private let latestStatement: Statement
     private let insertStatement: Statement
     private let selectStatement: Statement
     private let selectBuriedStatement: Statement
@@ -58,6 +59,8 @@ final class TableStore {
             "INSERT INTO \"sync_versions_\(name)\"(row, field, stamp, origin, seq) VALUES (?, ?, ?, ?, ?)")
         versionsStatement = try writer.prepare(
             "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ?")
+        latestStatement = try writer.prepare(
+            "SELECT stamp, origin, seq FROM \"sync_versions_\(name)\" WHERE row = ? AND field = ? ORDER BY stamp DESC")
         // Columns follow the id, so that a table without any has a query all the same.
         let columns = table.columns.map { ", \"\($0)\"" }.joined()
         selectStatement = try writer.prepare(
@@ -131,6 +134,29 @@ final class TableStore {
         statement.bind(4, try origins.number(of: version.origin))
         statement.bind(5, Int64(bitPattern: version.sequence.rawValue))
         try statement.run()
+    }
+
+    /// The greatest write known of one register: a look at the end of its versions, however many there are.
+    func current(_ state: RowState, field: Int64) throws -> Version? {
+        var current: Version?
+        if let base = state.base, let shape = state.shape,
+            try field == CompiledField.existence || shapes.contains(field, in: shape)
+        {
+            current = base
+        }
+        let statement = latestStatement
+        statement.bind(1, state.row)
+        statement.bind(2, field)
+        defer { statement.reset() }
+        var latest: Int64?
+        // Those of one stamp are ordered by origin, and not by the origin's number.
+        while try statement.step(), latest == nil || statement.integer(0) == latest {
+            latest = statement.integer(0)
+            let other = try version(
+                stamp: statement.integer(0), origin: statement.integer(1), sequence: statement.integer(2))
+            current = current.map { max($0, other) } ?? other
+        }
+        return current
     }
 
     /// Every write known of one register.

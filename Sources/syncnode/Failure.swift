@@ -50,13 +50,13 @@ extension Syncnode {
     private static func status(of error: any Error) -> ExitStatus? {
         switch error {
         case let error as CommandFailure: error.status
-        case let error as ReplicaError: status(of: error)
-        case let error as SQLError: status(of: error)
-        case let error as TrustError: status(of: error)
+        case let error as ReplicaError: replicaStatus(error)
+        case let error as SQLError: sqlStatus(error)
+        case let error as TrustError: trustStatus(error)
         case is CertificateRefusal: .badData
-        case let error as NodeError: status(of: error)
-        case let error as NewsError: status(of: error)
-        case let error as TransportError: error.tls == nil ? .unavailable : .refused
+        case let error as NodeError: nodeStatus(error)
+        case let error as NewsError: newsStatus(error)
+        case let error as TransportError: transportStatus(error)
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
         default:
@@ -65,7 +65,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: ReplicaError) -> ExitStatus {
+    private static func replicaStatus(_ error: ReplicaError) -> ExitStatus {
         switch error.code {
         case .absent, .noKey, .notAReplica, .tooNew, .schema: .configuration
         case .exists, .input: .usage
@@ -74,14 +74,19 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: SQLError) -> ExitStatus {
+    private static func sqlStatus(_ error: SQLError) -> ExitStatus {
         if error.isBusy { return .tryAgain }
         if error.isCorrupt { return .badData }
         if error.isConstraint { return .usage }
         return .inputOutput
     }
 
-    private static func status(of error: TrustError) -> ExitStatus {
+    private static func transportStatus(_ error: TransportError) -> ExitStatus {
+        if error.code == .invalidEndpoint { return .usage }
+        return error.isRefusal ? .refused : .unavailable
+    }
+
+    private static func trustStatus(_ error: TrustError) -> ExitStatus {
         switch error.code {
         case .notFound, .exposedFile: .configuration
         case .alreadyExists, .invalidName: .usage
@@ -91,7 +96,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(of error: NodeError) -> ExitStatus {
+    private static func nodeStatus(_ error: NodeError) -> ExitStatus {
         switch error.code {
         case .noPeer: .noInput
         case .refused: .refused
@@ -100,7 +105,7 @@ extension Syncnode {
         }
     }
 
-    static func status(of error: NewsError) -> ExitStatus {
+    static func newsStatus(_ error: NewsError) -> ExitStatus {
         switch error.code {
         case .badArgument, .ambiguous: .usage
         case .badInput: .badData

@@ -29,3 +29,25 @@ struct GlobalOptions: ParsableArguments {
         return expanded.hasPrefix("/") ? expanded : FileManager.default.currentDirectoryPath + "/" + expanded
     }
 }
+
+extension GlobalOptions {
+    /// Puts `--data DIR` and `--json` behind a command where they were typed before it: the parser knows them only there.
+    static func afterCommand(_ arguments: [String]) -> [String] {
+        var options: [String] = []
+        var rest = arguments[...]
+        while let word = rest.first {
+            if word == "--data", rest.count > 1 {
+                options += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            } else if word == "--json" || word.hasPrefix("--data=") {
+                options.append(word)
+                rest = rest.dropFirst()
+            } else {
+                break
+            }
+        }
+        guard !rest.isEmpty else { return arguments }
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return rest[..<end] + options + rest[end...]
+    }
+}

@@ -35,7 +35,8 @@ struct Syncnode: AsyncParsableCommand {
                 subcommands: [
                     ServeCommand.self, PullCommand.self, PushCommand.self, SyncCommand.self, WatchCommand.self,
                 ]),
-            CommandGroup(name: "Articles and commitments", subcommands: [ArticleCommand.self, CommitmentCommand.self]),
+            CommandGroup(
+                name: "Articles and commitments", subcommands: [ArticleCommand.self, CommitmentCommand.self]),
             CommandGroup(
                 name: "Operators",
                 subcommands: [
@@ -47,7 +48,7 @@ struct Syncnode: AsyncParsableCommand {
     /// Errors become one short text and one of sysexits' codes.
     static func main() async {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -100,9 +100,13 @@ struct Oracle {
                     continue
                 }
                 for field in table.fields {
-                    guard let winner = winner(Register(table: table.name, id: RowID(id), field: field.name)) else { continue }
+                    guard let winner = winner(Register(table: table.name, id: RowID(id), field: field.name)) else {
+                        continue
+                    }
                     let values = field.columns.compactMap { row[$0] }
-                    #expect(values.map(ChangeSetBuilder.cell) == winner.cells, "\(comment): \(table.name) \(id) \(field.name)")
+                    #expect(
+                        values.map(ChangeSetBuilder.cell) == winner.cells,
+                        "\(comment): \(table.name) \(id) \(field.name)")
                 }
             }
         }
@@ -118,7 +122,10 @@ struct Oracle {
         let rows = try replica.read { try $0.query("SELECT * FROM \"\(name)\"") }
         return Dictionary(
             uniqueKeysWithValues: rows.map { row in
-                (row["id"].string ?? "", Dictionary(uniqueKeysWithValues: table.columns.map { ($0.name, row[$0.name]) }))
+                (
+                    row["id"].string ?? "",
+                    Dictionary(uniqueKeysWithValues: table.columns.map { ($0.name, row[$0.name]) })
+                )
             })
     }
 }

@@ -23,7 +23,7 @@ extension ArticleCommand {
                   syncnode article list --since 2026-05
                   syncnode article list --source IANS --search "foreign minister"
                   syncnode article list --search '"exchange of letters" odesa'
-                  syncnode article list --json | jq -r '.articles[] | [.id, .headline] | @tsv'
+                  syncnode article list --json | jq -r '.[] | [.id, .headline] | @tsv'
                 """)
 
         @Option(help: ArgumentHelp("Words that must occur.", valueName: "words")) var search: String?
@@ -50,7 +50,7 @@ extension ArticleCommand {
             let query = ArticleQuery(search: search, source: source, since: since, limit: asked)
             var articles = try store.articles(query) { bar.update(done: UInt64($0.rows), total: nil, note: "articles") }
             bar.finish()
-            if options.json { return try printJSON(["articles": articles]) }
+            if options.json { return try printJSON(articles) }
             let hasMore = shown.map { articles.count > $0 } ?? false
             if let shown { articles = Array(articles.prefix(shown)) }
             let ids = try store.shortIDs(articles.map(\.id), .article)

@@ -14,7 +14,7 @@ extension CommitmentCommand {
 
                   syncnode commitment list --overdue
                   syncnode commitment list --party "Port of Odesa" --status in_progress
-                  syncnode commitment list --json | jq '.commitments | group_by(.status) | map({(.[0].status): length}) | add'
+                  syncnode commitment list --json | jq 'group_by(.status) | map({(.[0].status): length}) | add'
                 """)
 
         @Option(help: "One party's, by its whole name.") var party: String?
@@ -36,7 +36,7 @@ extension CommitmentCommand {
             var commitments = try store.commitments(
                 CommitmentQuery(party: party, status: status, overdueOn: overdue ? today : nil, limit: asked))
             if options.json {
-                return try printJSON(["commitments": commitments.map { CommitmentDocument($0, $0, on: today) }])
+                return try printJSON(commitments.map { CommitmentDocument($0, $0, on: today) })
             }
             let hasMore = shown.map { commitments.count > $0 } ?? false
             if let shown { commitments = Array(commitments.prefix(shown)) }

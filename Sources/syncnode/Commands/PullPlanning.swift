@@ -20,9 +20,11 @@ enum PullPlanning {
     static func run(_ names: [String], _ options: GlobalOptions) async throws {
         let node = try options.openNode()
         var peers: [Peer] = []
+        var failures: [PeerSyncFailure] = []
         for target in try node.targets(names) {
             let plan = await node.plan(with: target)
             let report = plan.rehearsal?.report
+            if let failure = plan.peer.failure { failures.append(failure) }
             peers.append(
                 Peer(
                     name: plan.peer.name, id: plan.peer.node.map { "\($0)" }, address: plan.peer.address,
@@ -36,7 +38,7 @@ enum PullPlanning {
                     error: plan.peer.failure.map { .init(kind: $0.kind.rawValue, message: $0.message) }))
         }
         try options.print(["peers": peers], text: peers.map(text).joined(separator: "\n\n"))
-        if let failure = peers.compactMap(\.error).first { throw CommandFailure(.unavailable, failure.message) }
+        try PeerExchange.report(failures)
     }
 
     private static func text(_ peer: Peer) -> String {

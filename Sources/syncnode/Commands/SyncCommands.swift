@@ -106,6 +106,11 @@ enum PeerExchange {
             if !options.json { print(line(result)) }
         }
         if options.json { try printJSON(["peers": peers]) }
+        try report(failures)
+    }
+
+    /// Ends the command as the first failure wants it, with all of them in words.
+    static func report(_ failures: [PeerSyncFailure]) throws {
         guard let failure = failures.first else { return }
         let text = failures.map(\.message).joined(separator: "\n")
         switch failure.kind {

@@ -1,0 +1,87 @@
+// Concurrent edits: different fields both survive, of one field the later wins everywhere, and the loser is not lost.
+import Testing
+
+@Suite(.serialized) struct ConflictTests {
+    /// hq and two bureaus, all with article a1, and hq serving.
+    private func meeting(_ bureaus: Bureaus) async throws -> (nodes: [Node], hq: Server) {
+        let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
+        try await nodes[0].insertArticle("a1", "First")
+        let server = try await nodes[0].serve()
+        for node in nodes.dropFirst() { try await node.exchange("pull", server) }
+        return (nodes, server)
+    }
+
+    /// Both bureaus sync with hq until nobody has anything new.
+    private func meet(_ nodes: [Node], _ hq: Server) async throws {
+        for node in [nodes[1], nodes[2], nodes[1]] { try await node.exchange("sync", hq) }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func differentFieldsBothSurvive() async throws {
+        let bureaus = try Bureaus()
+        let (nodes, hq) = try await meeting(bureaus)
+        try await nodes[1].run("article", "set", "a1", "headline=From Istanbul")
+        try await nodes[2].run("article", "set", "a1", "byline=From Antalya")
+        try await meet(nodes, hq)
+        for node in nodes {
+            #expect(try await node.sql("SELECT headline, byline FROM articles") == "From Istanbul|From Antalya")
+            #expect(try await node.json("conflicts", "list")["conflicts"]?.elements == [])
+        }
+        try await expectAgreement(nodes)
+        try await hq.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func theLoserIsKeptOrAcceptedForAll(keeping: Bool)
+        async throws
+    {
+        let bureaus = try Bureaus()
+        let (nodes, hq) = try await meeting(bureaus)
+        // The clock of one machine: antalya writes later, and so wins, whoever syncs first.
+        try await nodes[1].run("article", "set", "a1", "headline=Lost")
+        try await nodes[2].run("article", "set", "a1", "headline=Won")
+        let first = try await nodes[2].exchange("sync", hq)
+        #expect(first["peers"]?[0]?["conflicts"]?.int == 0)
+        try await meet(nodes, hq)
+        try await expectAgreement(nodes)
+        let listed = try await nodes[0].json("conflicts", "list")["conflicts"]?.elements ?? []
+        #expect(listed.count == 1)
+        let conflict = try #require(listed.first)
+        #expect(
+            conflict["table"]?.text == "articles" && conflict["row"]?.text == "a1"
+                && conflict["field"]?.text == "headline")
+        #expect(
+            conflict["lost"]?["values"]?["headline"]?.text == "Lost" && conflict["lost"]?["author"]?.text == "istanbul")
+        #expect(conflict["current"]?["values"]?["headline"]?.text == "Won")
+        for node in nodes { #expect(try await node.headline("a1") == "Won") }
+
+        let id = try #require(conflict["id"]?.text)
+        try await nodes[0].run("conflicts", keeping ? "keep" : "accept", String(id.prefix(6)))
+        try await meet(nodes, hq)
+        for node in nodes {
+            #expect(try await node.headline("a1") == (keeping ? "Lost" : "Won"), "\(node.name)")
+            #expect(try await node.json("conflicts", "list")["conflicts"]?.elements == [], "\(node.name)")
+        }
+        try await expectAgreement(nodes)
+        try await hq.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func aDeleteAgainstAnEdit(deletedLast: Bool) async throws {
+        let bureaus = try Bureaus()
+        let (nodes, hq) = try await meeting(bureaus)
+        let (delete, edit) = (["article", "delete", "a1"], ["article", "set", "a1", "summary=Edited elsewhere"])
+        try await nodes[1].run(deletedLast ? edit : delete)
+        try await nodes[2].run(deletedLast ? delete : edit)
+        try await meet(nodes, hq)
+        try await expectAgreement(nodes)
+        // A write to a field never brings a row back; the edit is in the graveyard, and comes back with the row.
+        for node in nodes { #expect(try await node.sql("SELECT count(*) FROM articles") == "0", "\(node.name)") }
+        try await nodes[0].run("article", "restore", "a1")
+        try await meet(nodes, hq)
+        for node in nodes {
+            #expect(
+                try await node.sql("SELECT headline, summary FROM articles") == "First|Edited elsewhere", "\(node.name)"
+            )
+        }
+        try await expectAgreement(nodes)
+        try await hq.stop()
+    }
+}
