@@ -46,17 +46,18 @@ extension Syncnode {
         say(Terminal.error.styled("syncnode:", .red, .bold) + " " + printable("\(error)"))
     }
 
-    /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code.
+    /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code. Those below it have names of
+    /// their own: among overloads the optional result would make this one the best match, and it would call itself.
     private static func status(of error: any Error) -> ExitStatus? {
         switch error {
         case let error as CommandFailure: error.status
-        case let error as ReplicaError: replicaStatus(error)
-        case let error as SQLError: sqlStatus(error)
-        case let error as TrustError: trustStatus(error)
+        case let error as ReplicaError: status(replica: error)
+        case let error as SQLError: status(sql: error)
+        case let error as TrustError: status(trust: error)
         case is CertificateRefusal: .badData
-        case let error as NodeError: nodeStatus(error)
-        case let error as NewsError: newsStatus(error)
-        case let error as TransportError: transportStatus(error)
+        case let error as NodeError: status(node: error)
+        case let error as NewsError: status(news: error)
+        case let error as TransportError: status(transport: error)
         case is CancellationError: .tryAgain
         case is ExitCode, is CleanExit, is ValidationError: nil
         default:
@@ -65,7 +66,7 @@ extension Syncnode {
         }
     }
 
-    private static func replicaStatus(_ error: ReplicaError) -> ExitStatus {
+    private static func status(replica error: ReplicaError) -> ExitStatus {
         switch error.code {
         case .absent, .noKey, .notAReplica, .tooNew, .schema: .configuration
         case .exists, .input: .usage
@@ -74,19 +75,19 @@ extension Syncnode {
         }
     }
 
-    private static func sqlStatus(_ error: SQLError) -> ExitStatus {
+    private static func status(sql error: SQLError) -> ExitStatus {
         if error.isBusy { return .tryAgain }
         if error.isCorrupt { return .badData }
         if error.isConstraint { return .usage }
         return .inputOutput
     }
 
-    private static func transportStatus(_ error: TransportError) -> ExitStatus {
+    private static func status(transport error: TransportError) -> ExitStatus {
         if error.code == .invalidEndpoint { return .usage }
         return error.isRefusal ? .refused : .unavailable
     }
 
-    private static func trustStatus(_ error: TrustError) -> ExitStatus {
+    private static func status(trust error: TrustError) -> ExitStatus {
         switch error.code {
         case .notFound, .exposedFile: .configuration
         case .alreadyExists, .invalidName: .usage
@@ -96,7 +97,7 @@ extension Syncnode {
         }
     }
 
-    private static func nodeStatus(_ error: NodeError) -> ExitStatus {
+    private static func status(node error: NodeError) -> ExitStatus {
         switch error.code {
         case .noPeer: .noInput
         case .refused: .refused
@@ -105,7 +106,7 @@ extension Syncnode {
         }
     }
 
-    static func newsStatus(_ error: NewsError) -> ExitStatus {
+    static func status(news error: NewsError) -> ExitStatus {
         switch error.code {
         case .badArgument, .ambiguous: .usage
         case .badInput: .badData

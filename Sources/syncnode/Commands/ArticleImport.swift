@@ -170,7 +170,7 @@ private struct ImportRun {
         } else if total > 0 {
             say("The \(Figures.count(total, "article")) before that \(total == 1 ? "is" : "are") taken in.")
         }
-        throw ExitCode(Syncnode.newsStatus(first).rawValue)
+        throw ExitCode(Syncnode.status(news: first).rawValue)
     }
 }
 
