@@ -178,7 +178,7 @@ extension NewsStore {
         guard let row = rows.first else {
             throw NewsError(
                 .notFound, operation: "show", object: "commitment \(id)", cause: "it was deleted in between",
-                nextStep: "Bring it back with `commitment restore`.")
+                nextStep: "Bring it back with `syncnode commitment restore`.")
         }
         return Commitment(
             summary: summary(id, row, parties: try parties(of: id, in: reader)),

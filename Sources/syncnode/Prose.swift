@@ -61,22 +61,27 @@ struct Prose {
         let margin = String(repeating: " ", count: indent)
         let room = max((width ?? .max) - indent, 16)
         var lines: [String] = []
-        var line = ""
+        var line: [(text: String, styles: [Style])] = []
         var length = 0
-        for word in words(runs) {
-            let size = word.reduce(0) { $0 + $1.text.count }
-            if length > 0, length + 1 + size > room {
-                lines.append(margin + line)
-                (line, length) = ("", 0)
+        /// Neighbours in one style share its escape sequences, the space between them too.
+        func add(_ text: String, _ styles: [Style]) {
+            if let last = line.last, last.styles == styles {
+                line[line.count - 1].text += text
+            } else {
+                line.append((text, styles))
             }
-            if length > 0 {
-                line += " "
-                length += 1
-            }
-            line += word.map { styled(String($0.text), $0.styles) }.joined()
-            length += size
+            length += text.count
         }
-        if length > 0 { lines.append(margin + line) }
+        func end() {
+            lines.append(margin + line.map { styled($0.text, $0.styles) }.joined())
+            (line, length) = ([], 0)
+        }
+        for word in words(runs) {
+            if length > 0, length + 1 + word.reduce(0, { $0 + $1.text.count }) > room { end() }
+            if let last = line.last { add(" ", last.styles == word.first?.styles ? last.styles : []) }
+            for part in word { add(String(part.text), part.styles) }
+        }
+        if length > 0 { end() }
         return lines.joined(separator: "\n")
     }
 

@@ -55,10 +55,6 @@ enum NewsArguments {
         try texts.map { try FieldAssignment(parsing: $0) }
     }
 
-    static func checkLimit(_ limit: Int?) throws {
-        if let limit, limit < 1 { throw ValidationError("--limit \(limit): give the number of rows, 1 or more.") }
-    }
-
     /// The body that was given, or standard input for `-`, as UTF-8 without the line ends around it.
     static func body(_ argument: String?) throws -> String? {
         guard argument == "-" else { return argument }

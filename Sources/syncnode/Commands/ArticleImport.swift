@@ -108,6 +108,7 @@ private struct ImportRun {
             if counts.values.reduce(0, +) == before { throw nothing(in: file, reader.format) }
         } catch let error as NewsError {
             bar.finish()
+            fflush(nil)  // What is in stands before what is not, in a file that takes both.
             failures.append(error)
             if failures.count <= Self.lineLimit { Syncnode.report(error) }
         }
@@ -163,6 +164,7 @@ private struct ImportRun {
         let total = counts.values.reduce(0, +)
         if !json, total > 1 { print("\(told > Self.lineLimit ? "…\n" : "")\(summary())") }
         guard let first = failures.first else { return }
+        fflush(nil)
         let partly = total == 0 ? "Nothing was taken in." : "What is listed above is in."
         if files > 1 {
             let what = "\(Figures.count(failures.count)) of \(Figures.count(files)) files could not be taken in whole."

@@ -10,6 +10,21 @@ enum ListLimit {
     static let articles = 25
     static let matches = 10
     static let commitments = 50
+
+    /// Nil for all of them, which is what programs get.
+    static func shown(_ limit: Int?, _ options: GlobalOptions, usual: Int) -> Int? {
+        if let limit { return limit == 0 ? nil : limit }
+        return options.json ? nil : usual
+    }
+
+    /// One more than a person is shown tells whether there are more.
+    static func asked(_ shown: Int?, _ options: GlobalOptions) -> Int? {
+        options.json ? shown : shown.map { $0 < .max ? $0 + 1 : $0 }
+    }
+
+    static func check(_ limit: Int?) throws {
+        if let limit, limit < 0 { throw ValidationError("--limit \(limit): give the number of rows, or 0 for all.") }
+    }
 }
 
 extension ArticleCommand {
@@ -32,22 +47,22 @@ extension ArticleCommand {
         @Option(help: ArgumentHelp("Published on that date or later.", valueName: "date")) var since: String?
         @Option(
             help: ArgumentHelp(
-                "At most so many; else \(ListLimit.articles), or \(ListLimit.matches) matches, and all with --json.",
+                "At most so many, 0 for all; else \(ListLimit.articles), or \(ListLimit.matches) matches, and all with --json.",
                 valueName: "number"
             ))
         var limit: Int?
         @OptionGroup var options: GlobalOptions
 
-        func validate() throws { try NewsArguments.checkLimit(limit) }
+        func validate() throws { try ListLimit.check(limit) }
 
         func run() async throws {
             let since = try since.map { try NewsArguments.date($0, "--since") }
             let store = try options.openNews()
-            let shown = limit ?? (options.json ? nil : search == nil ? ListLimit.articles : ListLimit.matches)
+            let usual = search == nil ? ListLimit.articles : ListLimit.matches
+            let shown = ListLimit.shown(limit, options, usual: usual)
             let bar = ProgressBar("search index")
-            // One more than is shown tells whether there are more; a limit that large names all of them anyway.
-            let asked = options.json ? shown : shown.map { $0 < .max ? $0 + 1 : $0 }
-            let query = ArticleQuery(search: search, source: source, since: since, limit: asked)
+            let query = ArticleQuery(
+                search: search, source: source, since: since, limit: ListLimit.asked(shown, options))
             var articles = try store.articles(query) { bar.update(done: UInt64($0.rows), total: nil, note: "articles") }
             bar.finish()
             if options.json { return try printJSON(articles) }
@@ -71,8 +86,8 @@ extension ArticleCommand {
 
         private func more(_ count: Int) -> String {
             Terminal.output.styled(
-                "\nThe \(search == nil ? "newest" : "best") \(Figures.count(count)) are shown. "
-                    + "More: --limit \(count * 4). Fewer: --search, --source, --since.", .dim)
+                "\nShown: the \(search == nil ? "newest" : "best") \(Figures.count(count)). All: --limit 0. Fewer: --search, --source, --since.",
+                .dim)
         }
 
         private func table(_ articles: [ArticleSummary], _ ids: [RowID: String]) -> String {

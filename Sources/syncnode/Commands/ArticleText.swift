@@ -58,7 +58,8 @@ enum ArticleText {
         let id = printableLine(ids[link.id] ?? "\(link.id)")
         var runs: [Prose.Run] = [.init(link.title ?? "(not here: deleted, or not arrived yet)")]
         if let status = link.status {
-            var run = Prose.Run("  " + status.replacing("_", with: " "))
+            runs.append(.init(" · ", .dim))
+            var run = Prose.Run(CommitmentText.words(status))
             run.styles = CommitmentText.style(status).map { [$0] } ?? []
             runs.append(run)
         }

@@ -17,7 +17,8 @@ extension ArticleCommand {
                   pandoc -t plain draft.docx | syncnode article add --headline "Port talks open" --body -
 
                 Fields: \(ArticleCommand.fieldNames).
-                Dates are YYYY-MM-DD; subjects are parted by semicolons; pubstatus is usable, withheld or canceled.
+                published_on is YYYY-MM-DD, today if left out; subjects are parted by semicolons; pubstatus is usable, withheld
+                or canceled.
                 """)
 
         @Option(help: "What it is called.") var headline: String
@@ -26,14 +27,14 @@ extension ArticleCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let assignments = try NewsArguments.assignments(fields)
+            // First, so that a date among the fields stands in its place; an empty one leaves it out.
+            let today = FieldAssignment(field: ArticleField.publishedOn.rawValue, value: PartialDate.todayUTC().text)
+            let assignments = try [today] + NewsArguments.assignments(fields)
             let store = try options.openNews()
             let id = try store.addArticle(
                 headline: headline, body: try NewsArguments.body(body), assignments: assignments)
-            let short = try store.shortIDs([id], .article)[id] ?? "\(id)"
-            try options.print(
-                RowDocument(id),
-                text: "Added article \(Terminal.output.styled(short, .bold))  \(printableLine(headline))")
+            let text = try NewsText.added(.article, id, headline, store)
+            try options.print(RowDocument(id), text: text)
         }
     }
 
@@ -72,9 +73,8 @@ extension ArticleCommand {
                 assignments.append(FieldAssignment(field: "body", value: body))
             }
             let result = try store.setArticle(id, assignments)
-            try options.print(
-                ChangeDocument(id: "\(result.id)", changed: result.changed),
-                text: NewsText.changed("article", result.id, assignments.map(\.field), result.changed))
+            let text = try NewsText.changed(.article, result.id, assignments.map(\.field), result.changed, store)
+            try options.print(ChangeDocument(id: "\(result.id)", changed: result.changed), text: text)
         }
     }
 
@@ -88,7 +88,7 @@ extension ArticleCommand {
 
         func run() async throws {
             let id = try options.openNews().delete(.article, id)
-            try options.print(RowDocument(id), text: NewsText.deleted("article", id))
+            try options.print(RowDocument(id), text: NewsText.deleted(.article, id))
         }
     }
 
@@ -105,27 +105,42 @@ extension ArticleCommand {
             let store = try options.openNews()
             let id = try store.restore(.article, id)
             let headline = try store.article("\(id)")[.headline] ?? ""
-            try options.print(RowDocument(id), text: NewsText.restored("article", id, headline))
+            let text = try NewsText.restored(.article, id, headline, store)
+            try options.print(RowDocument(id), text: text)
         }
     }
 }
 
 /// What commands say after a write.
 enum NewsText {
-    static func changed(_ kind: String, _ id: RowID, _ fields: [String], _ changed: Bool) -> String {
-        let id = printableLine("\(id)")
-        guard changed else { return "Nothing to change: \(kind) \(id) holds these values already." }
+    /// On a terminal a sentence; elsewhere the id alone, for `id=$(syncnode article add …)`.
+    static func added(_ kind: NewsStore.Kind, _ id: RowID, _ title: String, _ store: NewsStore) throws -> String {
+        guard Terminal.output.isTerminal else { return "\(id)" }
+        return try "Added \(name(kind, id, store))  \(printableLine(title))"
+    }
+
+    static func changed(
+        _ kind: NewsStore.Kind, _ id: RowID, _ fields: [String], _ changed: Bool, _ store: NewsStore
+    ) throws -> String {
+        let name = try name(kind, id, store)
+        guard changed else { return "Nothing to change: \(name) has these values already." }
         var names: [String] = []
         for field in fields where !names.contains(field) { names.append(field) }
-        return "Changed \(names.joined(separator: ", ")) of \(kind) \(id)."
+        return "Changed \(names.joined(separator: ", ")) of \(name)."
     }
 
-    static func deleted(_ kind: String, _ id: RowID) -> String {
+    static func deleted(_ kind: NewsStore.Kind, _ id: RowID) -> String {
         let id = printableLine("\(id)")
-        return "Deleted \(kind) \(id).\nTo bring it back: syncnode \(kind) restore \(id)"
+        return "Deleted \(kind.rawValue) \(id).\nTo bring it back: syncnode \(kind.rawValue) restore \(id)"
     }
 
-    static func restored(_ kind: String, _ id: RowID, _ title: String) -> String {
-        "Restored \(kind) \(printableLine("\(id)"))  \(printableLine(title))"
+    static func restored(_ kind: NewsStore.Kind, _ id: RowID, _ title: String, _ store: NewsStore) throws -> String {
+        try "Restored \(name(kind, id, store))  \(printableLine(title))"
+    }
+
+    /// `article 3f2a91bc`.
+    static func name(_ kind: NewsStore.Kind, _ id: RowID, _ store: NewsStore) throws -> String {
+        let short = try store.shortIDs([id], kind)[id] ?? "\(id)"
+        return "\(kind.rawValue) \(Terminal.output.styled(printableLine(short), .bold))"
     }
 }

@@ -22,19 +22,20 @@ extension CommitmentCommand {
         @Flag(help: "Those past their due date and still open.") var overdue = false
         @Option(
             help: ArgumentHelp(
-                "At most so many; else \(ListLimit.commitments), and all with --json.", valueName: "number"))
+                "At most so many, 0 for all; else \(ListLimit.commitments), and all with --json.", valueName: "number"))
         var limit: Int?
         @OptionGroup var options: GlobalOptions
 
-        func validate() throws { try NewsArguments.checkLimit(limit) }
+        func validate() throws { try ListLimit.check(limit) }
 
         func run() async throws {
             let store = try options.openNews()
             let today = PartialDate.todayUTC()
-            let shown = limit ?? (options.json ? nil : ListLimit.commitments)
-            let asked = options.json ? shown : shown.map { $0 < .max ? $0 + 1 : $0 }
+            let shown = ListLimit.shown(limit, options, usual: ListLimit.commitments)
             var commitments = try store.commitments(
-                CommitmentQuery(party: party, status: status, overdueOn: overdue ? today : nil, limit: asked))
+                CommitmentQuery(
+                    party: party, status: status, overdueOn: overdue ? today : nil,
+                    limit: ListLimit.asked(shown, options)))
             if options.json {
                 return try printJSON(commitments.map { CommitmentDocument($0, $0, on: today) })
             }
@@ -45,8 +46,8 @@ extension CommitmentCommand {
             if hasMore {
                 print(
                     Terminal.output.styled(
-                        "\nThe first \(Figures.count(commitments.count)) are shown. "
-                            + "More: --limit \(commitments.count * 4). Fewer: --party, --status, --overdue.", .dim))
+                        "\nShown: the first \(Figures.count(commitments.count)). All: --limit 0. Fewer: --party, --status, --overdue.",
+                        .dim))
             }
         }
 
@@ -69,6 +70,8 @@ extension CommitmentCommand {
 
         private func table(_ commitments: [CommitmentSummary], _ ids: [RowID: String], _ today: PartialDate) -> String {
             var table = TextTable("id", "due", "status", "parties", "title")
+            let terminal = Terminal.output
+            let room = terminal.isTerminal ? max(min(terminal.width / 4, 32), 12) : Int.max
             for commitment in commitments {
                 let isLate = commitment.isOverdue(on: today)
                 let status = commitment[.status] ?? CommitmentStatus.proposed.rawValue
@@ -76,7 +79,7 @@ extension CommitmentCommand {
                     (ids[commitment.id] ?? "\(commitment.id)", .bold),
                     ((commitment[.dueOn] ?? "") + (isLate ? " overdue" : ""), isLate ? .red : nil),
                     (CommitmentText.words(status), CommitmentText.style(status)),
-                    (shortened(commitment.parties.map(\.name).joined(separator: ", "), to: 32), nil),
+                    (shortened(commitment.parties.map(\.name).joined(separator: ", "), to: room), nil),
                     (commitment[.title] ?? "", nil),
                 ])
             }

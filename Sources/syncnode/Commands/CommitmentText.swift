@@ -89,7 +89,9 @@ enum CommitmentText {
         }
         let summary = commitment.summary
         let agreement = CommitmentEventKind.agreed.rawValue
-        if let agreedOn = summary[.agreedOn], !commitment.events.contains(where: { $0.kind == agreement }) {
+        if let agreedOn = summary[.agreedOn],
+            !commitment.events.contains(where: { $0.kind == agreement && $0.occurredOn == agreedOn })
+        {
             moments.append(Moment(date: agreedOn, word: "agreed", style: .cyan))
         }
         if let due = summary[.dueOn] {
@@ -109,24 +111,18 @@ enum CommitmentText {
     ) -> String {
         let date = printableLine(moment.date ?? "no date").padding(toLength: 10, withPad: " ", startingAt: 0)
         let dot = moment.isToCome ? "○" : "●"
-        let word = moment.word.padding(toLength: max(moment.word.count, 10), withPad: " ", startingAt: 0)
-        let first =
-            "  \(terminal.styled(date, .dim))  "
-            + (moment.style.map { terminal.styled("\(dot) \(word)", $0) } ?? "\(dot) \(word)")
-            + "  "
-        let margin = 2 + 10 + 2 + 2 + word.count + 2
+        let word = "\(dot) \(moment.word)"
+        let opening = "  \(terminal.styled(date, .dim))  " + (moment.style.map { terminal.styled(word, $0) } ?? word)
+        let gap = String(repeating: " ", count: max(12 - word.count, 0) + 2)
+        let margin = 2 + 10 + 2 + word.count + gap.count
         var lines: [[Prose.Run]] = []
         if let text = moment.text { lines.append([.init(text)]) }
         if let article = moment.article {
             let headline = moment.headline ?? "(not here: deleted, or not arrived yet)"
-            lines.append([.init("\(headline)  ", .dim), .init(articles[article] ?? "\(article)", .bold)])
+            lines.append([.init("\(headline) ", .dim), .init(articles[article] ?? "\(article)", .bold)])
         }
-        guard let opening = lines.first else {
-            return first.hasSuffix(" ") && moment.style == nil
-                ? String(first.reversed().drop { $0 == " " }.reversed()) : first
-        }
-        return
-            ([prose.paragraph(opening, indent: margin, first: first)]
-            + lines.dropFirst().map { prose.paragraph($0, indent: margin) }).joined(separator: "\n")
+        guard let first = lines.first else { return opening }
+        let text = prose.paragraph(first, indent: margin, first: opening + gap)
+        return ([text] + lines.dropFirst().map { prose.paragraph($0, indent: margin) }).joined(separator: "\n")
     }
 }

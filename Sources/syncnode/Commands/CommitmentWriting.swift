@@ -53,10 +53,8 @@ extension CommitmentCommand {
                     assignments: given.compactMap { field, value in
                         value.map { FieldAssignment(field: field.rawValue, value: $0) }
                     }, article: article, quote: quote))
-            let short = try store.shortIDs([id], .commitment)[id] ?? "\(id)"
-            try options.print(
-                RowDocument(id),
-                text: "Added commitment \(Terminal.output.styled(short, .bold))  \(printableLine(title))")
+            let text = try NewsText.added(.commitment, id, title, store)
+            try options.print(RowDocument(id), text: text)
         }
     }
 
@@ -100,9 +98,8 @@ extension CommitmentCommand {
                 id, assignments, parties: parties, article: article, quote: quote)
             let names =
                 assignments.map(\.field) + (parties.isEmpty ? [] : ["parties"]) + (article == nil ? [] : ["sources"])
-            try options.print(
-                ChangeDocument(id: "\(result.id)", changed: result.changed),
-                text: NewsText.changed("commitment", result.id, names, result.changed))
+            let text = try NewsText.changed(.commitment, result.id, names, result.changed, store)
+            try options.print(ChangeDocument(id: "\(result.id)", changed: result.changed), text: text)
         }
     }
 
@@ -127,16 +124,15 @@ extension CommitmentCommand {
 
         func run() async throws {
             let date = try on.map { try NewsArguments.date($0, "--on") } ?? .todayUTC()
-            let event = try options.openNews().log(kind, for: id, on: date, note: note, article: article)
+            let store = try options.openNews()
+            let event = try store.log(kind, for: id, on: date, note: note, article: article)
             let status = Terminal.output.styled(
                 CommitmentText.words(event.status), CommitmentText.style(event.status) ?? .bold)
-            let outcome =
-                event.movedStatus
-                ? "now \(status)" : "still \(status)"
+            let name = try NewsText.name(.commitment, event.commitment, store)
             try options.print(
                 event,
                 text:
-                    "Logged \(kind.rawValue) on \(date.text); commitment \(printableLine("\(event.commitment)")) is \(outcome)."
+                    "Logged \(kind.rawValue) on \(date.text); \(name) is \(event.movedStatus ? "now" : "still") \(status)."
             )
         }
     }
@@ -154,7 +150,7 @@ extension CommitmentCommand {
 
         func run() async throws {
             let id = try options.openNews().delete(.commitment, id)
-            try options.print(RowDocument(id), text: NewsText.deleted("commitment", id))
+            try options.print(RowDocument(id), text: NewsText.deleted(.commitment, id))
         }
     }
 
@@ -170,7 +166,8 @@ extension CommitmentCommand {
             let store = try options.openNews()
             let id = try store.restore(.commitment, id)
             let title = try store.commitment("\(id)").summary[.title] ?? ""
-            try options.print(RowDocument(id), text: NewsText.restored("commitment", id, title))
+            let text = try NewsText.restored(.commitment, id, title, store)
+            try options.print(RowDocument(id), text: text)
         }
     }
 }
