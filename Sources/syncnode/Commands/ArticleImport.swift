@@ -11,20 +11,20 @@ extension ArticleCommand {
         static let configuration = CommandConfiguration(
             abstract: "Take in stories: wire text, ninjs or JSON Lines.",
             discussion: """
-                The same story twice is one row: taking a file in again writes nothing, and two bureaus that take in the same
+                The same story twice is one row: taking a file in again writes nothing, and two bureaus that take in the same \
                 file make the same row. A newer version of an item (by its version and time) updates the row.
 
-                wire    one story a file; headline, byline, date, source and dateline are found where the wire has them
-                ninjs   an IPTC ninjs 1.x or 2.x item, or an array of them
-                jsonl   one object a line: ninjs, or the columns that `syncnode article export --format jsonl` writes
+                  wire    one story a file, with whatever header the wire gives it
+                  ninjs   an IPTC ninjs 1.x or 2.x item, or an array of them
+                  jsonl   one object a line: ninjs, or what `article export` writes
 
-                An error names the file and the line. What stands before it is taken in, the other files too, and the
+                An error names the file and the line. What stands before it is taken in, the other files too, and the \
                 command ends with an exit code that says so; mend the file and import it again.
 
                   syncnode article import story.txt
                   syncnode article import *.txt
-                  curl -s https://wire.example/feed.json | syncnode article import - --format ninjs
-                  syncnode article import archive.jsonl --json | jq '.[] | select(.created) | .id'
+                  curl -s https://wire.example/feed.json | syncnode article import -
+                  syncnode article import archive.jsonl --json | jq length
                 """)
 
         @Argument(help: ArgumentHelp("Files; - is standard input.", valueName: "file")) var files: [String]
@@ -199,7 +199,7 @@ private struct JSONArrayStream {
     }
 
     private mutating func flush() throws {
-        try FileHandle.standardOutput.write(contentsOf: buffer)
+        try NewsArguments.write(buffer)
         buffer.removeAll(keepingCapacity: true)
     }
 }

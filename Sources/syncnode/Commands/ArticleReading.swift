@@ -32,13 +32,13 @@ extension ArticleCommand {
         static let configuration = CommandConfiguration(
             abstract: "List articles, the newest first; or search them, the best match first.",
             discussion: """
-                Every word of --search must occur, in any case and with or without accents; the last may be only begun, and
+                Every word of --search must occur, in any case and with or without accents; the last may be only begun, and \
                 words in double quotes must stand side by side.
 
                   syncnode article list --since 2026-05
                   syncnode article list --source IANS --search "foreign minister"
                   syncnode article list --search '"exchange of letters" odesa'
-                  syncnode article list --json | jq -r '.[] | [.id, .headline] | @tsv'
+                  syncnode article list --json | jq -r '.[] | .headline'
                 """)
 
         @Option(help: ArgumentHelp("Words that must occur.", valueName: "words")) var search: String?
@@ -145,7 +145,7 @@ extension ArticleCommand {
                 What is written can be taken in again by `syncnode article import`, and makes the same rows.
 
                   syncnode article export > articles.json
-                  syncnode article export --format jsonl --since 2026-05 | gzip > may.jsonl.gz
+                  syncnode article export --format jsonl --since 2026-05 | gzip > may.gz
                 """)
 
         @Option(help: "ninjs: one JSON array of items; jsonl: one object of columns a line.")
@@ -157,13 +157,8 @@ extension ArticleCommand {
         func run() async throws {
             let since = try since.map { try NewsArguments.date($0, "--since") }
             let store = try options.openNews()
-            let output = FileHandle.standardOutput
-            try store.exportArticles(format, ArticleQuery(source: source, since: since)) { bytes in
-                do { try output.write(contentsOf: Data(bytes)) } catch {
-                    throw CommandFailure(
-                        .inputOutput,
-                        "Cannot write to standard output: \(error.localizedDescription). The export is not whole.")
-                }
+            try store.exportArticles(format, ArticleQuery(source: source, since: since)) {
+                try NewsArguments.write(Data($0))
             }
         }
     }

@@ -13,11 +13,11 @@ extension ArticleCommand {
         static let configuration = CommandConfiguration(
             abstract: "Write an article of one's own.",
             discussion: """
-                  syncnode article add --headline "Port talks open" byline="A. Writer" dateline=Istanbul
-                  pandoc -t plain draft.docx | syncnode article add --headline "Port talks open" --body -
+                  syncnode article add --headline "Port talks open" byline="A. Writer"
+                  syncnode article add --headline "Port talks open" --body - < draft.txt
 
-                Fields: \(ArticleCommand.fieldNames).
-                published_on is YYYY-MM-DD, today if left out; subjects are parted by semicolons; pubstatus is usable, withheld
+                Fields: \(ArticleCommand.fieldNames). \
+                published_on is YYYY-MM-DD, today if left out; subjects are parted by semicolons; pubstatus is usable, withheld \
                 or canceled.
                 """)
 
@@ -42,10 +42,10 @@ extension ArticleCommand {
         static let configuration = CommandConfiguration(
             abstract: "Change fields of an article.",
             discussion: """
-                Only what differs is written, so edits of different fields by different people never collide. An empty value
+                Only what differs is written, so edits of different fields by different people never collide. An empty value \
                 clears a field; subjects= replaces the whole list, parted by semicolons.
 
-                  syncnode article set 3f2a91bc headline="A better headline" byline="A. Writer"
+                  syncnode article set 3f2a91bc headline="Talks end" byline="A. Writer"
                   syncnode article set 3f2a91bc pubstatus=withheld
                   syncnode article set 3f2a91bc summary=
                   syncnode article set 3f2a91bc --body - < corrected.txt

@@ -9,12 +9,13 @@ struct CommitmentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "commitment", abstract: "Who undertook what, by when, and what became of it.",
         discussion: """
-            A commitment has parties, articles that report it, and events. An id may be cut to any beginning that names one
+            A commitment has parties, articles that report it, and events. An id may be cut to any beginning that names one \
             commitment; lists show one that does.
 
             Record one, follow it, see what is late:
-              syncnode commitment add --title "Open the timetable" --party "Port of Istanbul" --due-on 2026-09-01
-              syncnode commitment log 0198f3a2 --kind progress --note "A draft is circulated."
+              syncnode commitment add --title "Open the timetable" \\
+                --party "Port of Istanbul" --due-on 2026-09-01
+              syncnode commitment log 0198f3a2 --kind progress --note "A draft is out."
               syncnode commitment list --overdue
             """,
         subcommands: [

@@ -9,12 +9,12 @@ extension CommitmentCommand {
         static let configuration = CommandConfiguration(
             abstract: "List commitments, the first due first.",
             discussion: """
-                Overdue is what should be done by now and is neither fulfilled nor lapsed nor withdrawn; a due date known to
+                Overdue is what should be done by now and is neither fulfilled nor lapsed nor withdrawn; a due date known to \
                 the month has passed when the month has.
 
                   syncnode commitment list --overdue
                   syncnode commitment list --party "Port of Odesa" --status in_progress
-                  syncnode commitment list --json | jq 'group_by(.status) | map({(.[0].status): length}) | add'
+                  syncnode commitment list --json | jq '.[] | select(.overdue) | .title'
                 """)
 
         @Option(help: "One party's, by its whole name.") var party: String?

@@ -11,7 +11,8 @@ extension CommitmentCommand {
             discussion: """
                   syncnode commitment add --title "Joint list of dangerous cargoes" \\
                     --party "Port of Istanbul=host" --party "Port of Odesa" \\
-                    --instrument "exchange of letters" --agreed-on 2026-05-09 --due-on 2026-12 --status agreed \\
+                    --instrument "exchange of letters" --status agreed \\
+                    --agreed-on 2026-05-09 --due-on 2026-12 \\
                     --article 3f2a91bc --quote "agreed to keep a joint list"
 
                 Where of a date only the month or the year is known, write 2026-12 or 2026.
@@ -62,12 +63,12 @@ extension CommitmentCommand {
         static let configuration = CommandConfiguration(
             abstract: "Change fields of a commitment, or add a party or an article to it.",
             discussion: """
-                Only what differs is written. An empty value clears a field. To say that something happened to it, rather
+                Only what differs is written. An empty value clears a field. To say that something happened to it, rather \
                 than to correct it, use `syncnode commitment log`, which moves the status too.
 
-                  syncnode commitment set 0198f3a2 due_on=2026-10-01 notes="Put off at the ports' request."
+                  syncnode commitment set 0198f3a2 due_on=2026-10-01 notes="Put off."
                   syncnode commitment set 0198f3a2 --party "Port of Odesa=guest"
-                  syncnode commitment set 0198f3a2 --article 3f2a91bc --quote "before the winter"
+                  syncnode commitment set 0198f3a2 --article 3f2a91bc --quote "by winter"
 
                 Fields: \(CommitmentField.allCases.map(\.rawValue).joined(separator: ", ")).
                 Statuses: \(CommitmentStatus.allCases.map(\.rawValue).joined(separator: ", ")).
@@ -107,12 +108,12 @@ extension CommitmentCommand {
         static let configuration = CommandConfiguration(
             abstract: "Write down that something happened to a commitment.",
             discussion: """
-                The status follows: fulfilled, breached, lapsed and withdrawn take effect at once; agreed, formalised and
-                progress move it forward, never back. What is written down belatedly, with a later event on record, is
+                The status follows: fulfilled, breached, lapsed and withdrawn take effect at once; agreed, formalised and \
+                progress move it forward, never back. What is written down belatedly, with a later event on record, is \
                 history and moves nothing.
 
-                  syncnode commitment log 0198f3a2 --kind progress --note "A draft is circulated."
-                  syncnode commitment log 0198f3a2 --kind fulfilled --on 2026-08-30 --article 3f2a91bc
+                  syncnode commitment log 0198f3a2 --kind progress --note "A draft is out."
+                  syncnode commitment log 0198f3a2 --kind fulfilled --on 2026-08-30
                 """)
 
         @Argument(help: "The commitment's id, or its beginning.") var id: String
@@ -141,7 +142,7 @@ extension CommitmentCommand {
         static let configuration = CommandConfiguration(
             abstract: "Delete a commitment, on every node.",
             discussion: """
-                One that came to nothing is better logged as lapsed or withdrawn; delete what should never have been recorded.
+                One that came to nothing is better logged as lapsed or withdrawn; delete what should never have been recorded. \
                 Its values are kept: `syncnode commitment restore ID` brings it back.
                 """)
 
