@@ -1,6 +1,7 @@
 // Short ids: short, and always turned back into their rows.
 
 import NewsStore
+import ReplicaStore
 import ReplicationModel
 import Testing
 
