@@ -38,7 +38,7 @@ extension ArticleCommand {
         }
 
         func run() async throws {
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             if files.contains("-") { NewsArguments.sayThatInputIsAwaited("a story") }
             var run = ImportRun(store: store, format: format, json: options.json, bar: ImportBar(files))
             try run.begin()

@@ -30,7 +30,7 @@ extension ArticleCommand {
             // First, so that a date among the fields stands in its place; an empty one leaves it out.
             let today = FieldAssignment(field: ArticleField.publishedOn.rawValue, value: PartialDate.todayUTC().text)
             let assignments = try [today] + NewsArguments.assignments(fields)
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let id = try store.addArticle(
                 headline: headline, body: try NewsArguments.body(body), assignments: assignments)
             let text = try NewsText.added(.article, id, headline, store)
@@ -68,7 +68,7 @@ extension ArticleCommand {
 
         func run() async throws {
             var assignments = try NewsArguments.assignments(fields)
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             if let body = try NewsArguments.body(body) {
                 assignments.append(FieldAssignment(field: "body", value: body))
             }
@@ -87,7 +87,7 @@ extension ArticleCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let id = try options.openNews().delete(.article, id)
+            let id = try options.openNewsToWrite().delete(.article, id)
             try options.print(RowDocument(id), text: NewsText.deleted(.article, id))
         }
     }
@@ -102,7 +102,7 @@ extension ArticleCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let id = try store.restore(.article, id)
             let headline = try store.article("\(id)")[.headline] ?? ""
             let text = try NewsText.restored(.article, id, headline, store)

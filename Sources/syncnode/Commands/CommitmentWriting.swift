@@ -47,7 +47,7 @@ extension CommitmentCommand {
                 (.status, status?.rawValue), (.notes, notes),
             ]
             let parties = try party.map { try CommitmentCommand.party($0) }
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let id = try store.addCommitment(
                 NewCommitment(
                     title: title, parties: parties,
@@ -94,7 +94,7 @@ extension CommitmentCommand {
         func run() async throws {
             let assignments = try NewsArguments.assignments(fields)
             let parties = try party.map { try CommitmentCommand.party($0) }
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let result = try store.setCommitment(
                 id, assignments, parties: parties, article: article, quote: quote)
             let names =
@@ -125,7 +125,7 @@ extension CommitmentCommand {
 
         func run() async throws {
             let date = try on.map { try NewsArguments.date($0, "--on") } ?? .todayUTC()
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let event = try store.log(kind, for: id, on: date, note: note, article: article)
             let status = Terminal.output.styled(
                 CommitmentText.words(event.status), CommitmentText.style(event.status) ?? .bold)
@@ -150,7 +150,7 @@ extension CommitmentCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let id = try options.openNews().delete(.commitment, id)
+            let id = try options.openNewsToWrite().delete(.commitment, id)
             try options.print(RowDocument(id), text: NewsText.deleted(.commitment, id))
         }
     }
@@ -164,7 +164,7 @@ extension CommitmentCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let store = try options.openNews()
+            let store = try options.openNewsToWrite()
             let id = try store.restore(.commitment, id)
             let title = try store.commitment("\(id)").summary[.title] ?? ""
             let text = try NewsText.restored(.commitment, id, title, store)
