@@ -97,10 +97,14 @@ import Testing
         for (node, other) in [(nodes[0], "istanbul"), (nodes[1], "hq")] { try await live(node, with: other) }
         // One connection, seen from the two ports that listen; both may dial once before they know of each other.
         var steady = 0
-        _ = try await eventually("one connection between the two", within: 30, every: 200) {
-            let open = try connections(to: [first.port, second.port])
-            steady = open == 1 ? steady + 1 : 0
-            return steady >= 15 ? true : nil
+        do {
+            _ = try await eventually("one connection between the two", within: 30, every: 200) {
+                let open = try connections(to: [first.port, second.port])
+                steady = open == 1 ? steady + 1 : 0
+                return steady >= 15 ? true : nil
+            }
+        } catch {
+            Issue.record("\(error)\n\(first.child.errors)\n\(second.child.errors)")
         }
         try await nodes[0].insertArticle("a1", "over the one")
         _ = try await eventually("the article", within: 10) { try await nodes[1].headline("a1").isEmpty ? nil : true }
