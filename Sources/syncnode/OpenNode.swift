@@ -2,6 +2,8 @@
 
 import NewsStore
 import NodeRuntime
+import ReplicaStore
+import Trust
 
 extension GlobalOptions {
     /// The node in the directory, with the tables of articles and commitments.
