@@ -130,11 +130,7 @@ extension Node {
             node: self, link: link, peer: peer, role: .dialling(mode),
             logger: Logger(label: "syncnode.session") { _ in SwiftLogNoOpLogHandler() },
             observer: SessionDriver.Observer(event: event))
-        let outcome = try await withTaskCancellationHandler {
-            try await driver.run()
-        } onCancel: {
-            driver.stop()
-        }
+        let outcome = try await driver.run()
         return (peer, outcome)
     }
 

@@ -73,11 +73,7 @@ extension Node {
                 node: self, link: link, peer: peer, role: .dialling(.pull),
                 logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(),
                 rehearsal: intake)
-            let outcome = try await withTaskCancellationHandler {
-                try await driver.run()
-            } onCancel: {
-                driver.stop()
-            }
+            let outcome = try await driver.run()
             result.node = peer
             result.name = name(of: peer)
             result.summary = outcome.summary

@@ -111,7 +111,18 @@ final class SessionDriver: Sendable {
 
     // MARK: Running
 
+    /// Runs the session to its end. A task that is cancelled stops it in order: what is being applied is waited for, and the
+    /// peer is told goodbye.
     func run() async throws -> SessionResult {
+        let session = Task { try await runToEnd() }
+        return try await withTaskCancellationHandler {
+            try await session.value
+        } onCancel: {
+            stop()
+        }
+    }
+
+    private func runToEnd() async throws -> SessionResult {
         let (local, memory) = try await BlockingWork.run { [node, peer] in
             (try node.localState(for: peer), try node.memory(of: peer))
         }

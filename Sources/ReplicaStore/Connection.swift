@@ -133,8 +133,9 @@ struct Connections: Sendable {
 
     func close() throws {
         try translatingErrors {
-            try engine.close()
+            // The pool's readers are the last of it to go, and one that only reads cannot write the log back.
             try pool.close()
+            try engine.close()
         }
     }
 

@@ -16,7 +16,9 @@ struct GlobalOptions: ParsableArguments {
     var json = false
 
     /// The directory, by option, environment or habit.
-    var directory: String {
+    var directory: String { Self.directory(data) }
+
+    static func directory(_ data: String?) -> String {
         let environment = ProcessInfo.processInfo.environment
         if let data { return absolute(data) }
         if let data = environment["SYNCNODE_DATA"], !data.isEmpty { return absolute(data) }
@@ -24,13 +26,22 @@ struct GlobalOptions: ParsableArguments {
         return absolute(NSHomeDirectory() + "/.local/share/syncnode")
     }
 
-    private func absolute(_ path: String) -> String {
+    private static func absolute(_ path: String) -> String {
         let expanded = NSString(string: path).expandingTildeInPath
         return expanded.hasPrefix("/") ? expanded : FileManager.default.currentDirectoryPath + "/" + expanded
     }
 }
 
 extension GlobalOptions {
+    /// The directory that a command line is about, for an error that does not say.
+    static func directory(in arguments: [String]) -> String {
+        let data = arguments.firstIndex(of: "--data").flatMap {
+            arguments.indices.contains($0 + 1) ? arguments[$0 + 1] : nil
+        }
+        let joined = arguments.first { $0.hasPrefix("--data=") }.map { String($0.dropFirst("--data=".count)) }
+        return directory(data ?? joined)
+    }
+
     /// Puts `--data DIR` and `--json` behind a command where they were typed before it: the parser knows them only there.
     static func afterCommand(_ arguments: [String]) -> [String] {
         var options: [String] = []

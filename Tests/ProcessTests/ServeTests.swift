@@ -8,9 +8,13 @@ import Testing
         return peers.first { $0["name"]?.text == peer }?["state"]?.text
     }
 
-    private func live(_ node: Node, with peer: String) async throws {
-        _ = try await eventually("\(node.name) is live with \(peer)", within: 30) {
-            try await state(of: peer, at: node) == "live" ? true : nil
+    /// Waits until the first of two that serve has a live session with the second.
+    private func live(_ server: Server, with peer: Server) async throws {
+        let what = {
+            "\(server.node.name) is live with \(peer.node.name):\n\(server.child.errors)\n\(peer.child.errors)"
+        }
+        _ = try await eventually(what(), within: 30) {
+            try await state(of: peer.node.name, at: server.node) == "live" ? true : nil
         }
     }
 
@@ -20,7 +24,7 @@ import Testing
         let server = try await nodes[0].serve()
         try await nodes[1].run("peer", "add", server.address)
         let peer = try await nodes[1].serve()
-        try await live(nodes[1], with: "hq")
+        try await live(peer, with: server)
         try await nodes[0].insertArticle("a1", "Last words")
         let began = ContinuousClock.now
         server.child.signal(SIGTERM)
@@ -49,7 +53,7 @@ import Testing
         var server = try await nodes[0].serve()
         try await nodes[1].run("peer", "add", server.address)
         let peer = try await nodes[1].serve()
-        try await live(nodes[1], with: "hq")
+        try await live(peer, with: server)
         try await server.crash()
         try await nodes[0].insertArticle("a1", "While nobody served")
         try await nodes[1].insertArticle("a2", "While alone")
@@ -72,7 +76,7 @@ import Testing
         let middle = try await nodes[0].serve()
         for node in nodes.dropFirst() { try await node.run("peer", "add", middle.address) }
         let (left, right) = (try await nodes[1].serve(), try await nodes[2].serve())
-        for node in nodes.dropFirst() { try await live(node, with: "hq") }
+        for end in [left, right] { try await live(end, with: middle) }
         for round in 1...3 {
             try await nodes[1].insertArticle("l\(round)", "from the left")
             _ = try await eventually("article l\(round) at the far end", within: 20) {
@@ -94,17 +98,17 @@ import Testing
         let second = try await nodes[1].serve()
         try await nodes[0].run("peer", "add", second.address)
         try await nodes[1].run("peer", "add", first.address)
-        for (node, other) in [(nodes[0], "istanbul"), (nodes[1], "hq")] { try await live(node, with: other) }
+        try await live(first, with: second)
+        try await live(second, with: first)
         // One connection, seen from the two ports that listen; both may dial once before they know of each other.
-        var steady = 0
+        var counts: [Int] = []
         do {
             _ = try await eventually("one connection between the two", within: 30, every: 200) {
-                let open = try connections(to: [first.port, second.port])
-                steady = open == 1 ? steady + 1 : 0
-                return steady >= 15 ? true : nil
+                counts.append(try await connections(to: [first.port, second.port]))
+                return counts.suffix(15) == [Int](repeating: 1, count: 15)[...] ? true : nil
             }
         } catch {
-            Issue.record("\(error)\n\(first.child.errors)\n\(second.child.errors)")
+            Issue.record("\(error): \(counts)\n\(first.child.errors)\n\(second.child.errors)")
         }
         try await nodes[0].insertArticle("a1", "over the one")
         _ = try await eventually("the article", within: 10) { try await nodes[1].headline("a1").isEmpty ? nil : true }
@@ -115,8 +119,9 @@ import Testing
     }
 
     /// Established connections whose own port is one of these.
-    private func connections(to ports: [Int]) throws -> Int {
-        let table = try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
+    private func connections(to ports: [Int]) async throws -> Int {
+        // Read by another program: Foundation takes the first short read of such a file for its end.
+        let table = try await Child.run("cat", ["/proc/net/tcp"]).text
         return table.split(separator: "\n").dropFirst().count { line in
             let words = line.split(separator: " ")
             guard words.count > 3, words[3] == "01", let port = words[1].split(separator: ":").last else {

@@ -54,7 +54,8 @@ import Testing
         let lines = there.split(separator: "\n").map(String.init)
         #expect(lines.count == 32)
         expectEqualLines(lines, here.split(separator: "\n").map(String.init), "hq", "istanbul")
-        // The column is declared TEXT, so SQLite itself turns numbers into text, alike on both sides; -0.0 too.
+        // The columns of the news are TEXT, so that SQLite turns numbers into text before anything is captured; numbers as
+        // such are in the store's own tests.
         #expect(lines.contains { $0.hasPrefix("v001 null 0") })
         #expect(lines.contains { $0.contains(" text 3 610062") }, "text with a NUL")
         #expect(lines.contains { $0.contains(" text 3 fffe80") }, "invalid UTF-8")

@@ -111,6 +111,11 @@ private struct ImportRun {
             fflush(nil)  // What is in stands before what is not, in a file that takes both.
             failures.append(error)
             if failures.count <= Self.lineLimit { Syncnode.report(error) }
+        } catch {
+            // The replica or the disk: nothing further can come in.
+            bar.finish()
+            if json { try? document.end() }
+            throw error
         }
     }
 

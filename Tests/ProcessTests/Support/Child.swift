@@ -101,6 +101,13 @@ final class Child: Sendable {
         return Outcome(status: status ?? -1, output: output, errors: errors)
     }
 
+    /// Whether a program of that name is in PATH.
+    static func isInstalled(_ program: String) -> Bool {
+        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains {
+            FileManager.default.isExecutableFile(atPath: "\($0)/\(program)")
+        }
+    }
+
     /// Runs to the end.
     static func run(
         _ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:]
@@ -111,14 +118,16 @@ final class Child: Sendable {
 
 /// Asks again and again until there is an answer.
 ///
+/// - Parameter what: put into words only where it did not come, so that it may quote what was said until then.
 /// - Throws: `TestFailure` when the time is over.
 func eventually<T>(
-    _ what: String, within seconds: Double = 20, every pauseMilliseconds: Int = 20, _ body: () async throws -> T?
+    _ what: @autoclosure () -> String, within seconds: Double = 20, every pauseMilliseconds: Int = 20,
+    _ body: () async throws -> T?
 ) async throws -> T {
     let deadline = ContinuousClock.now.advanced(by: .seconds(seconds))
     while true {
         if let result = try await body() { return result }
-        guard ContinuousClock.now < deadline else { throw TestFailure("not within \(seconds) s: \(what)") }
+        guard ContinuousClock.now < deadline else { throw TestFailure("not within \(seconds) s: \(what())") }
         try await Task.sleep(for: .milliseconds(pauseMilliseconds))
     }
 }

@@ -1,0 +1,169 @@
+// Becoming a member, and being shut out: codes used once, late, mistyped or twice at once; files; names; modes; revocation.
+import Foundation
+import Testing
+
+@Suite(.serialized) struct JoiningTests {
+    @Test(.timeLimit(.minutes(1))) func aCodeIsGoodForOneNodeOnce() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let server = try await hq.serve()
+        // Where it last served is in the code without being named.
+        let outcome = try await hq.attempt("invite", "istanbul")
+        #expect(outcome.status == 0 && outcome.text.split(separator: "\n").count == 1, "the code alone: \(outcome)")
+        let code = outcome.text.trimmingCharacters(in: .newlines)
+        let istanbul = bureaus.node("istanbul")
+        let joined = try await istanbul.json("join", code)
+        #expect(joined["node"]?["name"]?.text == "istanbul" && joined["node"]?["role"]?.text == "writer", "\(joined)")
+        #expect(joined["workspace"]?["name"]?.text == "desk" && joined["data"]?.text == istanbul.data)
+
+        let second = bureaus.node("second")
+        let refused = try await second.attempt("join", code)
+        #expect(refused.status == 77 && refused.errors.contains("used"), "\(refused)")
+        let again = try await istanbul.attempt("join", code)
+        #expect(again.status == 64 && again.errors.contains("already"), "\(again)")
+        // It knows where to go: joining left the inviter's address.
+        try await hq.insertArticle("a1", "Welcome")
+        try await istanbul.run("pull")
+        #expect(try await istanbul.headline("a1") == "Welcome")
+        let members = try await istanbul.json("roster")["members"]?.elements ?? []
+        #expect(Set(members.compactMap { $0["name"]?.text }) == ["hq", "istanbul"])
+        try await server.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func lateAndMistypedCodesAreRefused() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let server = try await hq.serve()
+        let late = try await hq.run("invite", "late", "--expires", "1s")
+        try await Task.sleep(for: .milliseconds(1100))
+        let expired = try await bureaus.node("late").attempt("join", late)
+        #expect(expired.status == 77 && expired.errors.contains("valid until"), "\(expired)")
+        let code = try await hq.run("invite", "typo")
+        var random = SeededRandom()
+        var letters = Array(code)
+        let place = Int.random(in: (letters.count / 2)..<letters.count, using: &random)
+        letters[place] = letters[place] == "b" ? "c" : "b"
+        for wrong in [String(letters), String(code.dropLast()), "nonsense"] {
+            let outcome = try await bureaus.node("typo").attempt("join", wrong)
+            #expect(outcome.status == 65, "seed \(random.seed), \(wrong): \(outcome)")
+            #expect(!FileManager.default.fileExists(atPath: bureaus.node("typo").replica))
+        }
+        try await bureaus.node("typo").run("join", code)
+        try await server.stop()
+        // Nobody answers: try later.
+        let away = try await hq.run("invite", "away")
+        let unreachable = try await bureaus.node("away").attempt("join", away)
+        #expect(unreachable.status == 69, "\(unreachable)")
+    }
+
+    @Test(.timeLimit(.minutes(1))) func ofTwoThatRaceOneJoins() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let server = try await hq.serve()
+        let code = try await hq.run("invite", "racer")
+        let racers = (0..<4).map { bureaus.node("racer\($0)") }
+        let children = try racers.map { try $0.start(["join", code]) }
+        var statuses: [Int32] = []
+        for child in children { statuses.append(try await child.wait().status) }
+        #expect(statuses.sorted() == [0, 77, 77, 77])
+        let members = try await hq.json("roster")["members"]?.elements ?? []
+        #expect(members.count { $0["name"]?.text == "racer" } == 1)
+        try await server.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func filesDoWithoutANetwork() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let reader = try await bureaus.admit("reader", by: hq, role: "reader")
+        #expect(try await reader.json("status")["role"]?.text == "reader")
+        let early = bureaus.node("early")
+        try await early.run("join", "--request", bureaus.directory + "/early.request", "--name", "early")
+        let waiting = try await early.attempt("status")
+        #expect(waiting.status == 78 && waiting.errors.contains("join"), "\(waiting)")
+        // A certificate made for another.
+        let wrong = try await early.attempt("join", "--certificate", bureaus.directory + "/reader.admission")
+        #expect(wrong.status == 65 && wrong.errors.contains("was made for"), "\(wrong)")
+        let garbage = try await hq.attempt(
+            "admit", try bureaus.file("garbage", "not a request"), "--out", bureaus.directory + "/out")
+        #expect(garbage.status == 65, "\(garbage)")
+        let absent = try await hq.attempt("admit", bureaus.directory + "/absent", "--out", bureaus.directory + "/out")
+        #expect(absent.status == 66, "\(absent)")
+        // Only who holds the authority may admit.
+        let powerless = try await reader.attempt(
+            "admit", bureaus.directory + "/early.request", "--out", bureaus.directory + "/out")
+        #expect(powerless.status == 78 || powerless.status == 77, "\(powerless)")
+        let taken = try await hq.attempt(
+            "admit", bureaus.directory + "/early.request", "--out", bureaus.directory + "/out", "--name", "hq")
+        #expect(taken.status == 77 && taken.errors.contains("name"), "\(taken)")
+        let invited = try await hq.attempt("invite", "reader", "--address", "127.0.0.1:1")
+        #expect(invited.status == 77 && invited.errors.contains("name"), "\(invited)")
+    }
+
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [("identity/key.pem", 0o644), ("identity", 0o755), ("identity/authority-key.pem", 0o640)])
+    func filesOpenToOthersAreRefused(path: String, mode: Int) async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let full = hq.data + "/" + path
+        let right = try FileManager.default.attributesOfItem(atPath: full)[.posixPermissions] as? Int
+        #expect(right == (path == "identity" ? 0o700 : 0o600))
+        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: full)
+        let command = path.contains("authority") ? ["invite", "x", "--address", "127.0.0.1:1"] : ["status"]
+        for _ in 0..<2 {
+            let outcome = try await hq.attempt(command)
+            #expect(outcome.status == 78 && outcome.errors.contains("chmod"), "\(outcome)")
+        }
+        try FileManager.default.setAttributes([.posixPermissions: right ?? 0o600], ofItemAtPath: full)
+        #expect(try await hq.attempt(command).status == 0)
+    }
+
+    @Test(.timeLimit(.minutes(2))) func whoIsRevokedIsRefusedByAll() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
+        let (hq, istanbul, antalya) = (nodes[0], nodes[1], nodes[2])
+        try await antalya.insertArticle("before", "Written before")
+        var server = try await hq.serve()
+        try await antalya.exchange("sync", server)
+        try await istanbul.exchange("pull", server)
+        // What it writes from here on is known to istanbul alone when the word goes round.
+        try await antalya.insertArticle("after", "Written after")
+        let behind = try await antalya.serve()
+        try await hq.run("revoke", "antalya", "--reason", "left the paper")
+        try await istanbul.exchange("pull", behind)
+        #expect(try await istanbul.headline("after") == "Written after")
+
+        // The service that was running takes it to heart at once; so does one started later.
+        _ = try await eventually("refused by the running service", within: 10) {
+            try await antalya.attempt("sync", server.address).status == 77 ? true : nil
+        }
+        try await server.stop()
+        server = try await hq.serve()
+        let refused = try await antalya.attempt("sync", server.address)
+        #expect(refused.status == 77 && refused.errors.contains("revoked"), "\(refused)")
+        // Not by way of istanbul either: hq refuses what antalya wrote after, whoever brings it.
+        let relayed = try await istanbul.attempt("push", server.address)
+        #expect(relayed.status == 77 && relayed.errors.contains("revoked"), "\(relayed)")
+        #expect(try await hq.sql("SELECT group_concat(id) FROM articles") == "before")
+        // istanbul learnt of it in that session, and refuses antalya from now on.
+        let standing = try await istanbul.json("roster")["members"]?.elements.first { $0["name"]?.text == "antalya" }
+        #expect(standing?["standing"]?.text == "revoked", "\(standing ?? .null)")
+        let dialled = try await istanbul.attempt("pull", behind.address)
+        #expect(dialled.status == 77, "\(dialled)")
+        let other = try await istanbul.serve()
+        let third = try await antalya.attempt("pull", other.address)
+        #expect(third.status == 77, "\(third)")
+        // Its name is free again for a node with another key.
+        let successor = bureaus.node("successor")
+        try await successor.run("join", "--request", bureaus.directory + "/s.request", "--name", "antalya")
+        try await hq.run("admit", bureaus.directory + "/s.request", "--out", bureaus.directory + "/s.admission")
+        try await successor.run("join", "--certificate", bureaus.directory + "/s.admission")
+        try await successor.exchange("pull", server)
+        #expect(try await successor.headline("before") == "Written before")
+        for server in [other, behind, server] { try await server.stop() }
+        for node in [hq, successor] { try await node.expectSound() }
+        // What istanbul took in before it knew is in its log, and verify says whose it is and why that is not well.
+        let verified = try await istanbul.attempt("verify")
+        #expect(verified.status == 65 && verified.errors.contains("revoked after 1"), "\(verified)")
+    }
+}
