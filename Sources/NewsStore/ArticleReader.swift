@@ -35,10 +35,15 @@ public struct ArticleInput {
     }
 
     /// A file, read in pieces; `-` is standard input.
+    /// - Parameter onRead: told how many bytes each piece has.
     /// - Throws: `NewsError.Code.notFound` or `.inputOutput`.
-    public init(path: String) throws(NewsError) {
+    public init(path: String, onRead: @escaping (Int) -> Void = { _ in }) throws(NewsError) {
         let file = path == "-" ? InputFile() : try InputFile(path: path)
-        self.init(name: path == "-" ? "standard input" : path) { try file.read() }
+        self.init(name: path == "-" ? "standard input" : path) {
+            let bytes = try file.read()
+            onRead(bytes?.count ?? 0)
+            return bytes
+        }
     }
 
     func next() throws -> [UInt8]? { try nextChunk() }

@@ -45,9 +45,10 @@ extension NewsStore {
                 let rows = try reader.query("SELECT \(columns) FROM articles WHERE id = ?", [id.sqlValue])
                 return rows.first.map { row in
                     let body = row.text(Self.listedFields.count)
+                    let fields = Self.fields(of: row, Self.listedFields)
                     return ArticleSummary(
-                        id: id, fields: Self.fields(of: row, Self.listedFields),
-                        snippet: body.flatMap { terms.snippet(of: $0) })
+                        id: id, fields: fields, snippet: body.flatMap { terms.snippet(of: $0) },
+                        markedHeadline: fields[.headline].map { terms.marked($0) })
                 }
             }
         }

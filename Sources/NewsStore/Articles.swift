@@ -41,6 +41,8 @@ public struct ArticleSummary: Hashable, Sendable {
     public let fields: [ArticleField: String]
     /// Where the words searched for stand; nil in a plain list.
     public let snippet: Snippet?
+    /// The whole headline with those words marked; nil in a plain list.
+    public let markedHeadline: Snippet?
 
     /// The value of a column, or nil.
     public subscript(_ field: ArticleField) -> String? { fields[field] }
@@ -163,7 +165,9 @@ extension NewsStore {
                 conditions.arguments + [.integer(Int64(query.limit ?? -1))]
             ) { row in
                 let id = row.rowID(Self.listedFields.count)
-                articles.append(ArticleSummary(id: id, fields: Self.fields(of: row, Self.listedFields), snippet: nil))
+                articles.append(
+                    ArticleSummary(
+                        id: id, fields: Self.fields(of: row, Self.listedFields), snippet: nil, markedHeadline: nil))
             }
         }
         return articles

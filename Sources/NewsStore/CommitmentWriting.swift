@@ -49,9 +49,7 @@ extension NewsStore {
     public func addCommitment(_ new: NewCommitment) throws -> RowID {
         let operation = "add commitment"
         let title = try FieldRules.nonEmpty(new.title, field: "title", operation: operation)
-        let parties = try new.parties.map { party in
-            CommitmentParty(try FieldRules.nonEmpty(party.name, field: "party", operation: operation), role: party.role)
-        }
+        let parties = try new.parties.map { try Self.checked($0, operation: operation) }
         guard !parties.isEmpty else {
             throw NewsError(
                 .badArgument, operation: operation, object: "\"\(title.prefix(60))\"", cause: "it has no party",
@@ -74,36 +72,38 @@ extension NewsStore {
         return id
     }
 
-    /// Sets fields of a commitment; an empty value clears one.
+    /// Sets fields of a commitment, where an empty value clears one, and links what is named, all of it or nothing.
+    /// - Parameters:
+    ///   - parties: to be added; one that the commitment has gets the role.
+    ///   - article: one more that reports it, or one that does and whose link gets the quote.
     /// - Returns: the commitment's id, and whether anything differed.
     @discardableResult
-    public func setCommitment(_ prefix: String, _ assignments: [FieldAssignment]) throws -> (id: RowID, changed: Bool) {
+    public func setCommitment(
+        _ prefix: String, _ assignments: [FieldAssignment], parties: [CommitmentParty] = [], article: String? = nil,
+        quote: String? = nil
+    ) throws -> (id: RowID, changed: Bool) {
         let operation = "set"
         let values = try Self.columns(assignments, operation: operation)
+        let parties = try parties.map { try Self.checked($0, operation: operation) }
         return try replica.write { writer in
             let id = try Self.resolve(prefix, .commitment, operation: operation, in: writer)
-            let changed = try Self.update(
+            let source = try article.map { try Self.resolve($0, .article, operation: operation, in: writer) }
+            var changed = try Self.update(
                 table: "commitments", id: id, values.map { ($0.key, $0.value) }, in: writer)
+            for party in parties { changed = try Self.link(party, to: id, in: writer) || changed }
+            if let source { changed = try Self.link(source, quote: quote, to: id, in: writer) || changed }
             return (id, changed)
         }
     }
 
     /// Names one more party of a commitment, or gives a party a role.
     public func addParty(_ party: CommitmentParty, to prefix: String) throws {
-        let name = try FieldRules.nonEmpty(party.name, field: "party", operation: "add party")
-        try replica.write { writer in
-            let id = try Self.resolve(prefix, .commitment, operation: "add party", in: writer)
-            try Self.link(CommitmentParty(name, role: party.role), to: id, in: writer)
-        }
+        try setCommitment(prefix, [], parties: [party])
     }
 
     /// Names one more article that reports a commitment, or gives the link its quote.
     public func addSource(article: String, quote: String?, to prefix: String) throws {
-        try replica.write { writer in
-            let id = try Self.resolve(prefix, .commitment, operation: "add source", in: writer)
-            let source = try Self.resolve(article, .article, operation: "add source", in: writer)
-            try Self.link(source, quote: quote, to: id, in: writer)
-        }
+        try setCommitment(prefix, [], article: article, quote: quote)
     }
 
     /// Writes down that something happened to a commitment, and moves its status accordingly.
@@ -175,21 +175,33 @@ extension NewsStore {
         return values
     }
 
-    private static func link(_ party: CommitmentParty, to commitment: RowID, in writer: Writer) throws {
+    private static func checked(_ party: CommitmentParty, operation: String) throws(NewsError) -> CommitmentParty {
+        CommitmentParty(try FieldRules.nonEmpty(party.name, field: "party", operation: operation), role: party.role)
+    }
+
+    /// Makes the link, or gives it the role, and says whether anything differed.
+    @discardableResult
+    private static func link(_ party: CommitmentParty, to commitment: RowID, in writer: Writer) throws -> Bool {
         let id = RowID.named(kind: "commitment_parties", [commitment.description, party.name])
         try writer.execute(
             """
             INSERT INTO commitment_parties(id, commitment_id, party, role) VALUES(?1, ?2, ?3, ?4)
             ON CONFLICT(id) DO UPDATE SET role = ?4 WHERE ?4 IS NOT NULL AND role IS NOT ?4
             """, [id.sqlValue, commitment.sqlValue, Value(party.name), party.role.sqlValue])
+        return writer.changedRowCount > 0
     }
 
-    private static func link(_ article: RowID, quote: String?, to commitment: RowID, in writer: Writer) throws {
+    /// Makes the link, or gives it the quote, and says whether anything differed.
+    @discardableResult
+    private static func link(
+        _ article: RowID, quote: String?, to commitment: RowID, in writer: Writer
+    ) throws -> Bool {
         let id = RowID.named(kind: "commitment_sources", [commitment.description, article.description])
         try writer.execute(
             """
             INSERT INTO commitment_sources(id, commitment_id, article_id, quote) VALUES(?1, ?2, ?3, ?4)
             ON CONFLICT(id) DO UPDATE SET quote = ?4 WHERE ?4 IS NOT NULL AND quote IS NOT ?4
             """, [id.sqlValue, commitment.sqlValue, article.sqlValue, quote.sqlValue])
+        return writer.changedRowCount > 0
     }
 }

@@ -61,6 +61,12 @@ public struct CommitmentSummary: Hashable, Sendable {
 
     /// The value of a column, or nil.
     public subscript(_ field: CommitmentField) -> String? { fields[field] }
+
+    /// Whether all of its due date lies before `day`, and something is still expected of it.
+    public func isOverdue(on day: PartialDate) -> Bool {
+        guard let due = fields[.dueOn].flatMap({ PartialDate($0) }), due.hasPassed(on: day) else { return false }
+        return fields[.status].flatMap { CommitmentStatus(rawValue: $0) }?.isClosed != true
+    }
 }
 
 /// One commitment, whole.
@@ -82,12 +88,17 @@ public struct CommitmentQuery: Hashable, Sendable {
     /// Past its due date on that day and not closed (fulfilled, lapsed or withdrawn). A date known to the month is past
     /// when the month is.
     public var overdueOn: PartialDate?
+    /// At most so many.
+    public var limit: Int?
 
     /// Every commitment, by due date.
-    public init(party: String? = nil, status: CommitmentStatus? = nil, overdueOn: PartialDate? = nil) {
+    public init(
+        party: String? = nil, status: CommitmentStatus? = nil, overdueOn: PartialDate? = nil, limit: Int? = nil
+    ) {
         self.party = party
         self.status = status
         self.overdueOn = overdueOn
+        self.limit = limit
     }
 
     fileprivate var filter: (sql: String, arguments: [Value]) {
@@ -122,12 +133,24 @@ extension NewsStore {
             let rows = try reader.query(
                 """
                 SELECT \(Self.commitmentColumns), c.id FROM commitments c \(filter.sql)
-                ORDER BY c.due_on IS NULL, c.due_on, c.title, c.id
-                """, filter.arguments)
+                ORDER BY c.due_on IS NULL, c.due_on, c.title, c.id LIMIT ?
+                """, filter.arguments + [.integer(Int64(query.limit ?? -1))])
             return try rows.map { row in
                 let id = row.rowID(CommitmentField.allCases.count)
                 return Self.summary(id, row, parties: try Self.parties(of: id, in: reader))
             }
+        }
+    }
+
+    /// Names of parties in which `text` occurs: what a name that nothing is filed under may have meant.
+    public func partyNames(containing text: String, limit: Int) throws -> [String] {
+        try replica.read { reader in
+            try reader.query(
+                """
+                SELECT DISTINCT party FROM commitment_parties WHERE instr(lower(party), lower(?)) > 0
+                ORDER BY party LIMIT ?
+                """, [Value(text), .integer(Int64(limit))]
+            ).compactMap { $0.text(0) }
         }
     }
 
@@ -155,7 +178,7 @@ extension NewsStore {
         guard let row = rows.first else {
             throw NewsError(
                 .notFound, operation: "show", object: "commitment \(id)", cause: "it was deleted in between",
-                nextStep: "Bring it back with `commitment restore`.")
+                nextStep: "Bring it back with `syncnode commitment restore`.")
         }
         return Commitment(
             summary: summary(id, row, parties: try parties(of: id, in: reader)),

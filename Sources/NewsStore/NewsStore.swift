@@ -66,7 +66,8 @@ public struct NewsStore: Sendable {
         throw NewsError(
             .notFound, operation: operation, object: object, cause: "no \(kind.rawValue) here has an id that begins so",
             nextStep:
-                "List them with `\(kind.rawValue) list`; a deleted one comes back with `\(kind.rawValue) restore`.")
+                "List them with `syncnode \(kind.rawValue) list`; a deleted one comes back with `syncnode \(kind.rawValue) restore`."
+        )
     }
 
     private static func ambiguity(_ object: String, _ rows: [Row], operation: String) -> NewsError {
@@ -109,7 +110,7 @@ public struct NewsStore: Sendable {
             throw NewsError(
                 .notFound, operation: "restore", object: "\(kind.rawValue) \(prefix)",
                 cause: "no deleted \(kind.rawValue) here has an id that begins so",
-                nextStep: "See `\(kind.rawValue) list` for those that are not deleted, or sync first.")
+                nextStep: "See `syncnode \(kind.rawValue) list` for those that are not deleted, or sync first.")
         }
         return id
     }

@@ -30,9 +30,15 @@ final class InputFile {
         guard descriptor >= 0 else {
             let missing = errno == ENOENT || errno == ENOTDIR
             throw NewsError(
-                missing ? .notFound : .inputOutput, operation: "import", object: path,
+                missing || errno == EACCES ? .notFound : .inputOutput, operation: "import", object: path,
                 cause: "it cannot be opened: \(String(cString: strerror(errno)))",
                 nextStep: missing ? "Check the path." : "Check that you may read it.")
+        }
+        var about = stat()
+        if fstat(descriptor, &about) == 0, about.st_mode & S_IFMT == S_IFDIR {
+            throw NewsError(
+                .notFound, operation: "import", object: path, cause: "it is a directory, not a file",
+                nextStep: "Name the files in it, for instance \(path)/*.txt")
         }
     }
 

@@ -99,19 +99,32 @@ struct SearchTerms: Hashable {
         let last = min(tokens.count - 1, best.index + Self.tokensAfter)
         let start = first == 0 ? text.startIndex : tokens[first].range.lowerBound
         let end = last == tokens.count - 1 ? text.endIndex : tokens[last].range.upperBound
-        var pieces: [Snippet.Piece] = first == 0 ? [] : [Snippet.Piece(text: "… ", isMatch: false)]
-        var at = start
-        for hit in hits where hit.index >= first && hit.index <= last {
-            let range = tokens[hit.index].range
+        let shown = hits.filter { $0.index >= first && $0.index <= last }.map { tokens[$0.index].range }
+        var pieces = Self.pieces(text[start..<end], marking: shown)
+        if first > 0 { pieces.insert(Snippet.Piece(text: "… ", isMatch: false), at: 0) }
+        if last < tokens.count - 1 { pieces.append(Snippet.Piece(text: " …", isMatch: false)) }
+        return Snippet(pieces: pieces)
+    }
+
+    /// The whole of a line with the terms marked in it.
+    func marked(_ line: String) -> Snippet {
+        let text = TextDecoding.collapsed(line)
+        let matches = tokens(in: text).filter { self.matches($0.folded) != nil }.map(\.range)
+        return Snippet(pieces: Self.pieces(text[...], marking: matches))
+    }
+
+    private static func pieces(_ text: Substring, marking matches: [Range<String.Index>]) -> [Snippet.Piece] {
+        var pieces: [Snippet.Piece] = []
+        var at = text.startIndex
+        for range in matches {
             if at < range.lowerBound {
                 pieces.append(Snippet.Piece(text: String(text[at..<range.lowerBound]), isMatch: false))
             }
             pieces.append(Snippet.Piece(text: String(text[range]), isMatch: true))
             at = range.upperBound
         }
-        if at < end { pieces.append(Snippet.Piece(text: String(text[at..<end]), isMatch: false)) }
-        if last < tokens.count - 1 { pieces.append(Snippet.Piece(text: " …", isMatch: false)) }
-        return Snippet(pieces: pieces)
+        if at < text.endIndex { pieces.append(Snippet.Piece(text: String(text[at...]), isMatch: false)) }
+        return pieces
     }
 }
 

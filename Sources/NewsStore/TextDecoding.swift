@@ -23,6 +23,12 @@ enum TextDecoding {
         return String(text)
     }
 
+    /// Whether bytes are a picture, an archive, a PDF, anything but a text: wires send control characters, but no NUL.
+    static func isBinary(_ bytes: [UInt8]) -> Bool {
+        if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) { return false }
+        return bytes.starts(with: Array("%PDF-".utf8)) || bytes.contains(0)
+    }
+
     private static func windows1252(_ byte: UInt8) -> Unicode.Scalar {
         guard (0x80..<0xa0).contains(byte) else { return Unicode.Scalar(byte) }
         let upper: [Unicode.Scalar] = [

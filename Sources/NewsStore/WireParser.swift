@@ -23,6 +23,11 @@ public enum WireParser {
                 cause: "\(bytes.count) bytes are more than one story may have (\(inputByteLimit))",
                 nextStep: "Split it into one file a story.")
         }
+        guard !TextDecoding.isBinary(bytes) else {
+            throw NewsError(
+                .badInput, operation: "import", object: name, cause: "this is not text but a binary file",
+                nextStep: "Save the story as plain text (UTF-8), ninjs or JSON Lines.")
+        }
         var story = WireStory(text: TextDecoding.text(bytes))
         story.readLabels()
         story.readLead()

@@ -37,9 +37,14 @@ extension Syncnode {
     /// Says what went wrong on standard error, and ends the program.
     static func fail(_ error: any Error) -> Never {
         guard let status = status(of: error) else { Syncnode.exit(withError: error) }
+        report(error)
+        Foundation.exit(status.rawValue)
+    }
+
+    /// Says what went wrong and lets the command go on.
+    static func report(_ error: any Error) {
         let text = printable((error as? SQLError).map(explained) ?? "\(error)")
         say(Terminal.error.styled("syncnode:", .red, .bold) + " " + text)
-        Foundation.exit(status.rawValue)
     }
 
     /// SQLite's own words, with the file they are about and what to do.
@@ -116,7 +121,7 @@ extension Syncnode {
         }
     }
 
-    private static func status(news error: NewsError) -> ExitStatus {
+    static func status(news error: NewsError) -> ExitStatus {
         switch error.code {
         case .badArgument, .ambiguous: .usage
         case .badInput: .badData

@@ -2,6 +2,8 @@
 
 import NewsStore
 import NodeRuntime
+import ReplicaStore
+import Trust
 
 extension GlobalOptions {
     /// The node in the directory, with the tables of articles and commitments.
@@ -9,4 +11,18 @@ extension GlobalOptions {
 
     /// Its articles and commitments.
     func openNews() throws -> NewsStore { try NewsStore(openNode().replica) }
+
+    /// The same, to write in: refused on a reader, whose edits no other node would ever accept.
+    func openNewsToWrite() throws -> NewsStore {
+        let node = try openNode()
+        guard node.certificate.role != .reader else {
+            throw CommandFailure(
+                .refused,
+                """
+                This node, “\(node.name)”, is a reader of “\(node.replica.workspace.name)”: no other node accepts what it writes.
+                Write on another node, or join from another --data directory by a writer's invitation: syncnode invite NAME
+                """)
+        }
+        return try NewsStore(node.replica)
+    }
 }

@@ -101,6 +101,48 @@ import Testing
         #expect(try overdue("2025-06-01") == ["month", "day"])
     }
 
+    @Test func whatIsOverdueInAListIsOverdueByItself() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "month", ["due_on": "2025-05"])
+        _ = try add(store, "breached", ["due_on": "2025-05-20", "status": "breached"])
+        _ = try add(store, "done", ["due_on": "2025-01-01", "status": "fulfilled"])
+        _ = try add(store, "open")
+        for text in ["2025-05-20", "2025-05-21", "2025-06-01"] {
+            let day = try #require(PartialDate(text))
+            let listed = try store.commitments(CommitmentQuery(overdueOn: day))
+            #expect(try store.commitments().filter { $0.isOverdue(on: day) } == listed)
+        }
+        #expect(try store.commitments(CommitmentQuery(limit: 2)).map { $0[.title] } == ["done", "month"])
+    }
+
+    @Test func fieldsAndLinksAreSetTogetherOrNotAtAll() throws {
+        let store = try workspace.makeStore()
+        let id = try add(store, "Reopen").description
+        let article = try store.addArticle(headline: "Ferry line reopens").description
+        let notes = [FieldAssignment(field: "notes", value: "x")]
+        #expect(throws: NewsError.self) {
+            try store.setCommitment(id, notes, parties: [CommitmentParty("Westia")], article: "nope")
+        }
+        #expect(try store.commitment(id).summary.parties.count == 1 && store.commitment(id).summary[.notes] == nil)
+        let guest = CommitmentParty("Westia", role: "guest")
+        func set() throws -> Bool {
+            try store.setCommitment(id, notes, parties: [guest], article: article, quote: "reopens").changed
+        }
+        #expect(try set())
+        #expect(try !set())
+        let commitment = try store.commitment(id)
+        #expect(commitment.summary.parties == [CommitmentParty("Northia"), guest])
+        #expect(commitment.sources.map(\.quote) == ["reopens"])
+    }
+
+    @Test func aPartyIsFoundByAPieceOfItsName() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "a", parties: ["Port of Odesa", "Port of Istanbul"])
+        #expect(try store.partyNames(containing: "ODESA", limit: 5) == ["Port of Odesa"])
+        #expect(try store.partyNames(containing: "port", limit: 1) == ["Port of Istanbul"])
+        #expect(try store.partyNames(containing: "%", limit: 5) == [])
+    }
+
     @Test func eventsMoveTheStatusUnlessTheyAreBelated() throws {
         let store = try workspace.makeStore()
         let id = try add(store, "Reopen").description

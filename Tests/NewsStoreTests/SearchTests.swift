@@ -75,6 +75,16 @@ import Testing
         #expect(snippet.text.contains("the Férry of Lisbon sails"))
     }
 
+    @Test func theWholeHeadlineIsShownWithItsMatchesMarked() throws {
+        let store = try workspace.makeStore()
+        let headline = "Ferries \(Array(repeating: "and ships", count: 40).joined(separator: " ")) of Málaga"
+        _ = try add(store, headline)
+        let marked = try #require(try store.articles(ArticleQuery(search: "malaga ferr")).first?.markedHeadline)
+        #expect(marked.text == headline)
+        #expect(marked.pieces.filter(\.isMatch).map(\.text) == ["Ferries", "Málaga"])
+        #expect(try store.articles().first?.markedHeadline == nil)
+    }
+
     @Test func theIndexFollowsEditsDeletesAndRestores() throws {
         let store = try workspace.makeStore()
         let id = try add(store, "ferry")

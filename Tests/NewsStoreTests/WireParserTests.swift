@@ -192,6 +192,22 @@ import Testing
         .first { FileManager.default.fileExists(atPath: $0.path) }
     }
 
+    @Test(arguments: [Array("%PDF-1.7 text".utf8), Array("PK\u{3}\u{4}\u{0}\u{0}".utf8), [0x89, 0x50, 0, 0xff]])
+    func aBinaryFileIsRefused(bytes: [UInt8]) {
+        let error = #expect(throws: NewsError.self) { try WireParser.parse(bytes, name: "a.pdf") }
+        #expect(error?.code == .badInput && error?.object == "a.pdf")
+    }
+
+    @Test func controlCharactersOfAWireAreNoSignOfABinaryFile() throws {
+        let bytes = Array("\u{1}\u{16}Ferry line reopens after storm.\u{4}".utf8)
+        #expect(try WireParser.parse(bytes)[.body] != nil)
+    }
+
+    @Test func aDirectoryIsNoInput() {
+        let error = #expect(throws: NewsError.self) { try ArticleInput(path: NSTemporaryDirectory()) }
+        #expect(error?.code == .notFound && error?.cause.contains("directory") == true)
+    }
+
     @Test(.enabled(if: sampleHere != nil, "the wire sample does not stand beside this checkout"))
     func aRealStoryIsTakenApart() throws {
         let bytes = try [UInt8](Data(contentsOf: #require(Self.sampleHere)))

@@ -1,128 +1,109 @@
-// syncnode article: one article at a time
+// syncnode article, and what its commands share
 
-import ArgumentParser
+public import ArgumentParser
 import Foundation
-import NewsStore
+public import NewsStore
 import ReplicationModel
 
 struct ArticleCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "article", abstract: "Take in, find, read and edit articles.",
+        commandName: "article", abstract: "Take in, write, find and give out articles.",
         discussion: """
-            Everything here works on this node's own replica, with or without a network. An ID may be cut to any beginning
-            that only one article has.
+            An id may be cut to any beginning that names one article; lists show one that does.
+
+            Take in a wire story, find it, mend its byline:
+              syncnode article import story.txt
+              syncnode article list --search "antalya forum"
+              syncnode article set 3f2a91bc byline="A. Writer"
             """,
         subcommands: [
-            ArticleImportCommand.self, Add.self, ArticleListCommand.self, Show.self, Set.self, Delete.self,
-            Restore.self,
-            ArticleExportCommand.self,
+            Import.self, Add.self, List.self, Show.self, Set.self, Delete.self, Restore.self, Export.self,
         ])
-
-    struct Add: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Write an article.",
-            discussion: """
-                syncnode article add --headline "Talks open" --body - source=DESK dateline=Istanbul <text.txt
-                Fields: \(FieldNames.articles). subjects=a; b sets the subjects.
-                """)
-        @Option(help: "The headline.") var headline: String
-        @Option(help: ArgumentHelp("The text; - reads it from standard input.", valueName: "text|-")) var body: String?
-        @Argument(help: ArgumentHelp("Further fields.", valueName: "field=value")) var fields: [String] = []
-        @OptionGroup var options: GlobalOptions
-
-        func run() async throws {
-            let news = try options.openNews()
-            let id = try news.addArticle(
-                headline: headline, body: TextArgument.read(body),
-                assignments: fields.map { try FieldAssignment(parsing: $0) })
-            try options.print(["id": "\(id)"], text: "\(id)")
-        }
-    }
-
-    struct Show: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Show an article whole, with the commitments it reports.")
-        @Argument(help: "The article's id, or its beginning.") var id: String
-        @OptionGroup var options: GlobalOptions
-
-        func run() async throws {
-            let article = try options.openNews().article(id)
-            try options.print(article, text: ArticleText.whole(article))
-        }
-    }
-
-    struct Set: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Change fields.",
-            discussion: """
-                syncnode article set 0198a headline="A better one" byline="A. Writer"
-                FIELD= empties a field. Fields: \(FieldNames.articles); subjects=a; b sets the subjects.
-                Only the fields named are written: what others change meanwhile in other fields stays.
-                """)
-        @Argument(help: "The article's id, or its beginning.") var id: String
-        @Argument(help: ArgumentHelp("What to set.", valueName: "field=value")) var fields: [String]
-        @OptionGroup var options: GlobalOptions
-
-        func run() async throws {
-            let (id, changed) = try options.openNews().setArticle(id, fields.map { try FieldAssignment(parsing: $0) })
-            try options.print(
-                Changed(id: "\(id)", changed: changed),
-                text: changed ? "Changed \(id)." : "\(id) has these values already.")
-        }
-    }
-
-    struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Delete an article.", discussion: "`syncnode article restore ID` brings it back, on every node.")
-        @Argument(help: "The article's id, or its beginning.") var id: String
-        @OptionGroup var options: GlobalOptions
-
-        func run() async throws {
-            let id = try options.openNews().delete(.article, id)
-            try options.print(["id": "\(id)"], text: "Deleted \(id). `syncnode article restore \(id)` brings it back.")
-        }
-    }
-
-    struct Restore: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Bring a deleted article back.")
-        @Argument(help: "The article's id, or its beginning.") var id: String
-        @OptionGroup var options: GlobalOptions
-
-        func run() async throws {
-            let id = try options.openNews().restore(.article, id)
-            try options.print(["id": "\(id)"], text: "Restored \(id).")
-        }
-    }
 }
 
-/// What `set` answers.
-struct Changed: Encodable {
+extension ArticleFormat: ExpressibleByArgument {}
+extension NewsStore.ExportFormat: ExpressibleByArgument {}
+
+/// The id of a row that a command made or dealt with.
+struct RowDocument: Encodable {
+    let id: String
+    init(_ id: RowID) { self.id = id.description }
+}
+
+/// What `set` did.
+struct ChangeDocument: Encodable {
     let id: String
     let changed: Bool
 }
 
-/// Field names, for help.
-enum FieldNames {
-    static let articles = ArticleField.settable.map(\.rawValue).joined(separator: ", ")
-    static let commitments = CommitmentField.allCases.map(\.rawValue).joined(separator: ", ")
-}
-
-/// A text given on the command line, or on standard input as `-`.
-enum TextArgument {
-    /// As much as a value may hold.
-    private static let limit = Limits.valueBytes
-
-    static func read(_ text: String?) throws -> String? {
-        guard text == "-" else { return text }
-        let data = try FileHandle.standardInput.read(upToCount: limit + 1) ?? Data()
-        guard data.count <= limit else {
+/// What the commands of articles and commitments take from people.
+enum NewsArguments {
+    /// - Parameter option: as the person typed it, `--since`.
+    static func date(_ text: String, _ option: String) throws -> PartialDate {
+        guard let date = PartialDate(text.trimmingCharacters(in: .whitespaces)) else {
             throw CommandFailure(
-                .badData, "Standard input is longer than 8 MiB, the most that one field holds. Give a shorter text.")
+                .usage,
+                """
+                \(option) “\(text)”: this is no date.
+                Write it like \(PartialDate.todayUTC().text); or only the month or the year where no more is known.
+                """)
         }
-        guard let text = String(data: data, encoding: .utf8) else {
+        return date
+    }
+
+    static func assignments(_ texts: [String]) throws -> [FieldAssignment] {
+        try texts.map { try FieldAssignment(parsing: $0) }
+    }
+
+    /// The body that was given, or standard input for `-`, as UTF-8 without the line ends around it.
+    static func body(_ argument: String?) throws -> String? {
+        guard argument == "-" else { return argument }
+        sayThatInputIsAwaited("the body")
+        var bytes: [UInt8] = []
+        while bytes.count <= Limits.valueBytes,
+            let piece = try FileHandle.standardInput.read(upToCount: 1 << 20), !piece.isEmpty
+        {
+            bytes += piece
+        }
+        guard bytes.count <= Limits.valueBytes else {
             throw CommandFailure(
-                .badData, "Standard input is not text in UTF-8. Convert it first, for example with `iconv`.")
+                .badData,
+                """
+                Standard input is longer than the \(Figures.bytes(Limits.valueBytes)) that a body may have.
+                Check that it is the right file, or split it.
+                """)
         }
-        return text
+        guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
+            throw CommandFailure(
+                .badData,
+                """
+                Standard input is not UTF-8 text.
+                Convert it (iconv -t UTF-8), or take the file in with `syncnode article import`, which knows older encodings.
+                """)
+        }
+        let body = text.replacing("\r\n", with: "\n").trimmingCharacters(in: .newlines)
+        guard !body.isEmpty else {
+            throw CommandFailure(
+                .badData, "Standard input is empty, so there is no body.\nLeave --body out for an article without one.")
+        }
+        return body
+    }
+
+    /// Writes to standard output, and says so where that fails: a full disk leaves half a document.
+    static func write(_ bytes: Data) throws {
+        do { try FileHandle.standardOutput.write(contentsOf: bytes) } catch {
+            let cause = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.localizedDescription
+            throw CommandFailure(
+                .inputOutput,
+                """
+                Cannot write to standard output: \(cause ?? error.localizedDescription)
+                What was written is not whole: make room, then run the command again.
+                """)
+        }
+    }
+
+    /// A command that seems to hang waits for the person.
+    static func sayThatInputIsAwaited(_ what: String) {
+        if isatty(STDIN_FILENO) == 1 { say("Type or paste \(what); end with Ctrl-D on a line of its own.") }
     }
 }

@@ -1,78 +1,81 @@
-// Articles as people read them.
+// How an article looks on a terminal.
 
 import Foundation
 import NewsStore
 import ReplicationModel
 
 enum ArticleText {
-    static func whole(_ article: Article) -> String {
+    /// In front of a headline: what may not be used says so.
+    static func marked(_ article: ArticleSummary) -> String { marked(article[.pubstatus]) }
+
+    private static func marked(_ status: String?) -> String {
+        guard let status, status != PublicationStatus.usable.rawValue else { return "" }
+        return "[\(printableLine(status).uppercased())] "
+    }
+
+    /// `IANS via MENAFN · Istanbul · 2025-04-12 · A. Writer`.
+    static func credits(_ fields: [ArticleField: String]) -> String {
+        let source = [fields[.source], fields[.distributor].map { "via \($0)" }].compactMap { $0 }
+        return [
+            source.isEmpty ? nil : source.joined(separator: " "), fields[.dateline], fields[.publishedOn],
+            fields[.byline],
+        ].compactMap { $0 }.map { printableLine($0) }.joined(separator: " · ")
+    }
+
+    /// A piece of text with the words searched for in colour.
+    static func runs(_ snippet: Snippet?, _ styles: Style...) -> [Prose.Run] {
+        (snippet?.pieces ?? []).map { piece in
+            var run = Prose.Run(piece.text)
+            run.styles = styles + (piece.isMatch ? [.yellow] : [])
+            return run
+        }
+    }
+
+    /// - Parameter commitments: the short ids of those it reports.
+    static func whole(_ article: Article, _ commitments: [RowID: String]) -> String {
         let terminal = Terminal.output
-        var lines = [terminal.styled(printableLine(article[.headline] ?? ""), .bold)]
-        let line = [article[.dateline], article[.publishedOn], article[.byline]].compactMap { $0 }.filter {
-            !$0.isEmpty
+        let prose = Prose()
+        var blocks: [String] = []
+        var head = prose.paragraph([.init(article[.headline] ?? "(no headline)", .bold)])
+        let status = marked(article[.pubstatus])
+        if !status.isEmpty { head = terminal.styled(status, .red) + "\n" + head }
+        let credits = credits(article.fields)
+        if !credits.isEmpty { head += "\n" + prose.paragraph([.init(credits, .cyan)]) }
+        blocks.append(head)
+        if let summary = article[.summary] { blocks.append(prose.paragraphs(summary, .bold)) }
+        if let body = article[.body] { blocks.append(prose.paragraphs(body)) }
+        if !article.commitments.isEmpty {
+            let items = article.commitments.map { self.commitment($0, commitments, prose, terminal) }
+            blocks.append(terminal.styled("COMMITMENTS", .dim) + "\n" + items.joined(separator: "\n"))
         }
-        if !line.isEmpty { lines.append(terminal.styled(printableLine(line.joined(separator: "  ·  ")), .dim)) }
-        if let body = article[.body], !body.isEmpty { lines += ["", wrapped(printable(body), terminal)] }
-        lines.append("")
-        let shown: Swift.Set<ArticleField> = [.headline, .body, .dateline, .publishedOn, .byline]
-        let rest = ArticleField.allCases.filter { !shown.contains($0) }.compactMap { field in
-            article[field].flatMap { $0.isEmpty ? nil : (field.rawValue, printableLine($0)) }
-        }
-        lines += labelled(
-            [("id", "\(article.id)")] + rest
-                + (article.subjects.isEmpty ? [] : [("subjects", article.subjects.joined(separator: "; "))]))
-        for commitment in article.commitments {
-            lines += [
-                "", terminal.styled("commitment", .cyan) + " \(printableLine(commitment.title ?? "(not here yet)"))",
-            ]
-            lines += labelled([("id", "\(commitment.id)"), ("status", commitment.status ?? "?")])
-            if let quote = commitment.quote, !quote.isEmpty { lines.append("  “\(printableLine(quote))”") }
-        }
-        return lines.joined(separator: "\n")
+        blocks.append(colophon(article, terminal))
+        return blocks.joined(separator: "\n\n")
     }
 
-    /// `label  value` lines, aligned, the labels dim.
-    static func labelled(_ pairs: [(String, String)]) -> [String] {
-        let width = pairs.map(\.0.count).max() ?? 0
-        return pairs.map { label, value in
-            Terminal.output.styled(label.padding(toLength: width, withPad: " ", startingAt: 0), .dim) + "  "
-                + printableLine(value)
+    private static func commitment(
+        _ link: Article.LinkedCommitment, _ ids: [RowID: String], _ prose: Prose, _ terminal: Terminal
+    ) -> String {
+        let id = printableLine(ids[link.id] ?? "\(link.id)")
+        var runs: [Prose.Run] = [.init(link.title ?? "(not here: deleted, or not arrived yet)")]
+        if let status = link.status {
+            runs.append(.init(" · ", .dim))
+            var run = Prose.Run(CommitmentText.words(status))
+            run.styles = CommitmentText.style(status).map { [$0] } ?? []
+            runs.append(run)
         }
+        let margin = id.count + 4
+        var text = prose.paragraph(runs, indent: margin, first: "  \(terminal.styled(id, .bold))  ")
+        if let quote = link.quote { text += "\n" + prose.paragraph([.init("“\(quote)”", .dim)], indent: margin) }
+        return text
     }
 
-    /// Paragraphs broken at the terminal's width, at 80 at most: longer lines are hard to read.
-    static func wrapped(_ text: String, _ terminal: Terminal) -> String {
-        guard terminal.isTerminal else { return text }
-        let width = min(terminal.width, 80)
-        return text.split(separator: "\n", omittingEmptySubsequences: false).map { paragraph in
-            var lines: [String] = []
-            var line = ""
-            for word in paragraph.split(separator: " ") {
-                if !line.isEmpty, line.count + 1 + word.count > width {
-                    lines.append(line)
-                    line = ""
-                }
-                line += line.isEmpty ? String(word) : " \(word)"
-            }
-            return (lines + [line]).joined(separator: "\n")
-        }.joined(separator: "\n")
-    }
-
-    /// The shortest beginnings, of 8 digits at least, that tell these ids apart.
-    static func short(_ ids: [RowID]) -> [String] {
-        let texts = ids.map(\.description)
-        let distinct = Swift.Set(texts).count
-        var length = 8
-        while length < 64, Swift.Set(texts.map { $0.prefix(length) }).count < distinct { length += 1 }
-        return texts.map { String($0.prefix(length)) }
-    }
-
-    static func snippet(_ snippet: Snippet) -> String {
-        snippet.pieces.map { piece in
-            let text = printableLine(piece.text)
-            let leading = piece.text.first?.isWhitespace == true ? " " : ""
-            let trailing = piece.text.last?.isWhitespace == true ? " " : ""
-            return leading + (piece.isMatch ? Terminal.output.styled(text, .yellow, .bold) : text) + trailing
-        }.joined()
+    /// What names the article, rather than being it.
+    private static func colophon(_ article: Article, _ terminal: Terminal) -> String {
+        var lines = [("id", "\(article.id)")]
+        if !article.subjects.isEmpty { lines.append(("subjects", article.subjects.joined(separator: "; "))) }
+        for field in [ArticleField.language, .url, .uri, .version, .versioncreated] {
+            if let value = article[field] { lines.append((field.rawValue, value)) }
+        }
+        return CommitmentText.list(lines, terminal)
     }
 }
