@@ -30,7 +30,7 @@ struct StatusCommand: AsyncParsableCommand {
         let changeSets: Int64
         let sizeBytes: UInt64
         let walBytes: UInt64
-        let lastChangeAt: JSONTime
+        @Nullable var lastChangeAt: JSONTime?
         let certificateValidUntil: JSONTime
     }
 
@@ -48,7 +48,7 @@ struct StatusCommand: AsyncParsableCommand {
             held: status.held, parked: status.parked, conflicts: status.conflicts, catchingUp: status.awaiting > 0,
             awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
             walBytes: status.walBytes,
-            lastChangeAt: JSONTime(status.lastStamp.wallClock),
+            lastChangeAt: status.lastStamp == .zero ? nil : JSONTime(status.lastStamp.wallClock),
             certificateValidUntil: JSONTime(node.certificate.notAfter))
         try options.print(document, text: Self.text(status, node))
     }
