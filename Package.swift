@@ -70,8 +70,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "syncbench",
+            // The program itself is run, not linked: two of its processes exchange.
             dependencies: [
-                "ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite", argumentParser,
+                "syncnode", "ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "NewsStore", "CSQLite",
+                argumentParser,
             ],
             swiftSettings: strict),
 

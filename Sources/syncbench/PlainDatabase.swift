@@ -46,6 +46,11 @@ final class PlainDatabase {
         try run("COMMIT")
     }
 
+    /// The one integer that a query gives.
+    func integer(_ sql: String) throws -> Int {
+        try prepare(sql).integer()
+    }
+
     func checkpoint() throws { try run("PRAGMA wal_checkpoint(TRUNCATE)") }
 }
 
@@ -72,6 +77,25 @@ final class PlainStatement {
                 try finish()
             }
         }
+    }
+
+    /// Whether a query of an id has a row for this article's.
+    func finds(_ article: Article) throws -> Bool {
+        try article.bytes.withUnsafeBytes { bytes in
+            bind(1, bytes, article.ranges[0])
+            defer { sqlite3_reset(handle) }
+            switch sqlite3_step(handle) {
+            case SQLITE_ROW: return true
+            case SQLITE_DONE: return false
+            case let code: throw PlainError(description: "SQLite's code \(code) while reading")
+            }
+        }
+    }
+
+    func integer() throws -> Int {
+        defer { sqlite3_reset(handle) }
+        guard sqlite3_step(handle) == SQLITE_ROW else { throw PlainError(description: "a query gave no row") }
+        return Int(sqlite3_column_int64(handle, 0))
     }
 
     /// Steps through all rows; returns how many bytes their columns hold.

@@ -70,6 +70,42 @@ struct Report: Encodable {
     }
 }
 
+/// How long it took, over many times. Its JSON keys are a contract: more may come, none goes.
+struct LatencyReport: Encodable {
+    let workload: String
+    let unit = "milliseconds"
+    let p50_milliseconds: Double
+    let p99_milliseconds: Double
+    let aim_p50_milliseconds: Double
+    let aim_p99_milliseconds: Double
+    let samples: Int
+
+    init(_ workload: String, _ milliseconds: [Double], aimP50: Double, aimP99: Double) {
+        self.workload = workload
+        let sorted = milliseconds.sorted()
+        // The nearest rank: the least value that so many percent do not exceed.
+        func percentile(_ percent: Int) -> Double { sorted[max(0, (sorted.count * percent + 99) / 100 - 1)] }
+        p50_milliseconds = percentile(50)
+        p99_milliseconds = percentile(99)
+        aim_p50_milliseconds = aimP50
+        aim_p99_milliseconds = aimP99
+        samples = sorted.count
+    }
+
+    private enum CodingKeys: CodingKey {
+        case workload, unit, p50_milliseconds, p99_milliseconds, aim_p50_milliseconds, aim_p99_milliseconds, samples
+    }
+
+    var line: String {
+        func part(_ name: String, _ value: Double, _ aim: Double) -> String {
+            name + String(format: " %.1f ms (aim %.0f %@)", value, aim, value <= aim ? "✓" : "✗")
+        }
+        return workload.padding(toLength: 20, withPad: " ", startingAt: 0)
+            + part("  p50", p50_milliseconds, aim_p50_milliseconds) + "   "
+            + part("p99", p99_milliseconds, aim_p99_milliseconds) + "   over \(samples) commits"
+    }
+}
+
 func median(_ values: [Double]) -> Double {
     let sorted = values.sorted()
     guard !sorted.isEmpty else { return .nan }

@@ -73,6 +73,14 @@ final class Stage {
         return directory.appendingPathComponent("\(files).sqlite").path
     }
 
+    /// A fresh directory, which goes with the stage.
+    func folder() throws -> String {
+        files += 1
+        let folder = directory.appendingPathComponent("\(files)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder.path
+    }
+
     func remove(_ path: String) {
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
     }

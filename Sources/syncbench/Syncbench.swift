@@ -12,6 +12,7 @@ struct Syncbench: ParsableCommand {
         discussion: """
             Workloads:
             \(Workload.all.map { "  " + $0.name.padding(toLength: 22, withPad: " ", startingAt: 0) + $0.summary }.joined(separator: "\n"))
+              live-latency          a commit at one serving process until it is visible at a live peer
 
             “plain” has WAL, every commit synced, and a replica's pages of 8 KiB; “4 KiB plain” is SQLite as it comes.
             Programs' writes and all baselines run through SQLite's C interface alike; sealing and applying run as shipped.
@@ -31,7 +32,8 @@ struct Syncbench: ParsableCommand {
     var workloads: [String] = []
 
     func validate() throws {
-        for name in workloads where !Workload.all.contains(where: { $0.name == name }) {
+        let names = Workload.all.map(\.name) + [Workload.liveLatency]
+        for name in workloads where !names.contains(name) {
             throw ValidationError("There is no workload “\(name)”; `syncbench --help` lists them.")
         }
         guard (articles ?? 1) > 0, (rounds ?? 1) > 0 else { throw ValidationError("Articles and rounds count from 1.") }
@@ -39,17 +41,29 @@ struct Syncbench: ParsableCommand {
 
     func run() throws {
         let stage = try Stage(articles: articles ?? (quick ? 10_000 : 100_000), under: directory)
-        var reports: [Report] = []
+        var reports: [any Encodable] = []
         if !json { print(Report.header) }
         for workload in Workload.all where workloads.isEmpty || workloads.contains(workload.name) {
             let report = try measure(workload, on: stage)
             reports.append(report)
             if !json { print(report.line) }
         }
+        if workloads.isEmpty || workloads.contains(Workload.liveLatency) {
+            let report = LatencyReport(
+                Workload.liveLatency, try LiveLatency.measure(stage, samples: quick ? 200 : 1_000), aimP50: 5,
+                aimP99: 20)
+            reports.append(report)
+            if !json { print(report.line) }
+        }
         guard json else { return }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        print(String(decoding: try encoder.encode(reports), as: UTF8.self))
+        print(String(decoding: try encoder.encode(reports.map(AnyReport.init)), as: UTF8.self))
+    }
+
+    private struct AnyReport: Encodable {
+        let report: any Encodable
+        func encode(to encoder: any Encoder) throws { try report.encode(to: encoder) }
     }
 
     private func measure(_ workload: Workload, on stage: Stage) throws -> Report {
