@@ -50,7 +50,8 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         library("Trust", ["ReplicationModel", "COpenSSL"]),
-        library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", grdb]),
+        .systemLibrary(name: "CLinux"),
+        library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", "CLinux", grdb]),
         library("NewsStore", ["ReplicationModel", "ReplicaStore"]),
         library(
             "PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),

@@ -42,7 +42,7 @@ public enum Doctor {
                 Check(
                     name: "node", state: .broken, finding: "\(error)",
                     remedy: missing
-                        ? "If the replica is lost, `syncnode doctor --rebuild` makes an empty one; then `syncnode pull`."
+                        ? "If the replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer (`syncnode doctor --rebuild` only makes it)."
                         : ""))
             return checks
         }
@@ -52,7 +52,7 @@ public enum Doctor {
                 finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
         checks.append(clock(node))
-        for check in [replica, backlog, peers] {
+        for check in [origin, stamps, replica, backlog, peers] {
             do {
                 checks.append(try check(node))
             } catch {
@@ -89,8 +89,50 @@ public enum Doctor {
             remedy: left < 30 * day ? "Ask an admin for a new one before it runs out." : "")
     }
 
+    /// What happened to the replica that the operator has not dismissed.
+    private static func origin(_ node: Node) throws -> Check {
+        let notices = try node.replica.notices()
+        guard let last = notices.last else {
+            return Check(
+                name: "origin", state: .well, finding: "writes as \(try node.replica.origin)", remedy: "")
+        }
+        return Check(
+            name: "origin", state: .watch,
+            finding: notices.map { "\(rfc3339($0.at)): \($0.text)" }.joined(separator: "\n    "),
+            remedy: (last.kind == .copied
+                ? "If both copies are in use, have one join as a node of its own. " : "")
+                + "`syncnode doctor --dismiss` when you have read this.")
+    }
+
+    /// Origins that are stamped ahead of this clock.
+    private static func stamps(_ node: Node) throws -> Check {
+        let ahead = try node.replica.stampsAhead()
+        guard let furthest = ahead.first else {
+            return Check(name: "stamps", state: .well, finding: "no stamp lies ahead of this clock", remedy: "")
+        }
+        let isOwn = furthest.origin.node == node.id
+        return Check(
+            name: "stamps", state: .broken,
+            finding: isOwn
+                ? "this node stamped edits \(furthest.milliseconds / 1000) s ahead of this clock, until \(rfc3339(furthest.until)), as \(furthest.origin)"
+                : "“\(node.name(of: furthest.origin.node))” stamped edits \(furthest.milliseconds / 1000) s ahead of this clock, until \(rfc3339(furthest.until)), as \(furthest.origin)",
+            remedy: isOwn
+                ? "Peers hold these, and what follows them, until that time. On each, `syncnode held release --author NAME` takes them in now."
+                : "If this clock is right, that node's was wrong. `syncnode held release --author NAME` takes in now what `syncnode held` lists."
+        )
+    }
+
     private static func clock(_ node: Node) -> Check {
         let offsets = ((try? node.replica.peers()) ?? []).compactMap { $0.facts?.clockOffsetMilliseconds }.sorted()
+        if let doubt = (try? node.replica.clockDoubtMilliseconds()) ?? nil {
+            return Check(
+                name: "clock", state: .watch,
+                finding:
+                    "this clock is \(doubt / day) days past everything the replica knows of: edits wait in the journal until a peer confirms the time",
+                remedy:
+                    "If `date` shows the wrong time, set it. Else nothing need be done: the next `syncnode sync` settles it."
+            )
+        }
         guard !offsets.isEmpty else {
             return Check(name: "clock", state: .well, finding: "no peer's clock to compare with yet", remedy: "")
         }
@@ -100,7 +142,10 @@ public enum Doctor {
             name: "clock", state: isOff ? (abs(median) > Limits.aheadMilliseconds ? .broken : .watch) : .well,
             finding: "peers' clocks are \(median) ms ahead of this one (median of \(offsets.count))",
             remedy: isOff
-                ? "Set this machine's clock, best by NTP: what is stamped too far ahead is held by others." : "")
+                ? "Set this machine's clock, best by NTP."
+                    + (median < -Limits.aheadMilliseconds
+                        ? " Until then edits are stamped with what peers met within a day take for the present." : "")
+                : "")
     }
 
     private static func replica(_ node: Node) throws -> Check {

@@ -29,7 +29,7 @@ extension Node {
     /// full, the file is not to be written) the figures are of what is sealed, and `status` counts the rest.
     public func lag() throws -> [PeerLag] {
         do {
-            try replica.seal()
+            try replica.sealUnlessClockIsDoubtful()
         } catch let error as SQLError where error.isFull || error.isReadOnly {
             // Said above.
         }

@@ -37,13 +37,20 @@ extension Node {
         }
     }
 
-    /// Makes an empty replica for an identity that has none, under a new incarnation: what this node wrote before, if
-    /// anything, comes back from its peers.
-    public static func makeReplica(
-        _ directory: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+    /// Makes an empty replica for an identity whose replica is lost, under a new incarnation: what this node wrote before
+    /// comes back from its peers.
+    ///
+    /// - Parameter peers: HOST:PORT each; where peers are is lost with the replica.
+    public static func recover(
+        _ directory: String, peers: [String] = [], tables: [Table],
+        clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
-        let identity = try IdentityDirectory.open(path: identityPath(directory))
-        return try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+        let identity = try openIdentity(directory)
+        let addresses = try peers.map { try Endpoint($0).description }
+        let node = try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+        try node.replica.noteRecovery()
+        for address in addresses { try node.replica.addAddress(address) }
+        return node
     }
 
     private static func makeReplica(
@@ -53,7 +60,8 @@ extension Node {
         let (certificate, authority) = try identity.membership()
         let replica = try Replica.create(
             at: replicaPath(directory), workspace: Workspace(id: authority.workspace, name: authority.name),
-            key: identity.key, incarnation: UInt64.random(in: 1...UInt64.max), tables: tables, clock: clock)
+            key: identity.key, incarnation: UInt64.random(in: 1...UInt64.max), tables: tables,
+            mark: highWaterMark(identity), clock: clock)
         let merge = Roster(authority: authority).merging(records: [certificate.der] + records)
         try replica.addRosterRecords(merge.roster.records.map(\.bytes))
         return try Node(

@@ -37,7 +37,7 @@ public final class Node: Sendable {
         let identity = try openIdentity(directory)
         let (certificate, authority) = try identity.membership()
         let replica = try Replica.open(
-            at: replicaPath(directory), key: identity.key, tables: tables, clock: clock)
+            at: replicaPath(directory), key: identity.key, tables: tables, mark: highWaterMark(identity), clock: clock)
         return try Node(
             directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
             clock: clock)
@@ -57,7 +57,7 @@ public final class Node: Sendable {
         _ = try refreshRoster()
     }
 
-    private static func openIdentity(_ directory: String) throws -> IdentityDirectory {
+    static func openIdentity(_ directory: String) throws -> IdentityDirectory {
         do {
             return try IdentityDirectory.open(path: identityPath(directory))
         } catch  where error.code == .notFound {
@@ -67,6 +67,10 @@ public final class Node: Sendable {
                     "make a workspace with `syncnode init`, join one with `syncnode join CODE`, or name another --data directory"
             )
         }
+    }
+
+    static func highWaterMark(_ identity: IdentityDirectory) -> HighWaterMarkFile {
+        HighWaterMarkFile(directory: identity.path, node: identity.node)
     }
 
     static func replicaPath(_ directory: String) -> String { directory + "/replica.sqlite" }

@@ -23,6 +23,8 @@ public final class NodeService: Service {
     private let ready: @Sendable (Endpoint) -> Void
     private let sessions = SessionBoard()
     private let failures = FailureLog()
+    private let clockIsDoubted = Atomic(false)
+    private let toldNotice = Atomic<Int64>(0)
 
     /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
     private static let stopSeconds = 4
@@ -46,6 +48,18 @@ public final class NodeService: Service {
             try node.replica.setNote("served_at", to: endpoint.description)
         }
         ready(listener.endpoint)
+        let stampsAhead = try await BlockingWork.run { [self] in
+            try tellNotices()
+            return try node.replica.stampsAhead()
+        }
+        for ahead in stampsAhead {
+            logger.warning(
+                "stamps lie ahead of this clock: see `syncnode doctor`",
+                metadata: [
+                    "origin": "\(ahead.origin)", "node": "\(node.name(of: ahead.origin.node))",
+                    "seconds": "\(ahead.milliseconds / 1000)", "held": "\(ahead.isHeld)",
+                ])
+        }
         logger.info("serving", metadata: ["peers": "\(listener.endpoint)", "node": "\(node.name)"])
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in await watch(watcher) }
@@ -85,7 +99,7 @@ public final class NodeService: Service {
                 try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))
                 try node.refreshRoster()
                 // What was committed before the peer called is told to it, whether or not it was noticed yet.
-                try node.replica.seal()
+                try node.replica.sealUnlessClockIsDoubtful()
             }
             _ = try await run(link, peer.nodeID, .answering)
         } catch {
@@ -168,10 +182,13 @@ public final class NodeService: Service {
                 let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
                 guard now != version else { continue }
                 version = now
-                let roster = try await BlockingWork.run { [node] in
-                    let roster = try node.refreshRoster()
-                    try node.replica.seal()
-                    return roster
+                let (roster, report) = try await BlockingWork.run { [node] in
+                    (try node.refreshRoster(), try node.replica.sealUnlessClockIsDoubtful())
+                }
+                if clockIsDoubted.exchange(report == nil, ordering: .relaxed) == false, report == nil {
+                    logger.warning(
+                        "edits wait for a peer to say what time it is: this clock is far past everything the replica knows of"
+                    )
                 }
                 sessions.enforce(roster)
                 sessions.changed()
@@ -181,12 +198,24 @@ public final class NodeService: Service {
         }
     }
 
+    /// Logs what happened to the replica and was not logged yet.
+    private func tellNotices() throws {
+        for notice in try node.replica.notices() where notice.number > toldNotice.load(ordering: .relaxed) {
+            logger.warning("\(notice.text)", metadata: ["kind": "\(notice.kind.rawValue)"])
+            toldNotice.store(notice.number, ordering: .relaxed)
+        }
+    }
+
     /// What was held for its clock is released when its time comes.
     private func releaseHeld() async {
         while !Task.isCancelled {
             do {
-                let report = try await BlockingWork.run { [node] in try node.replica.releaseHeld() }
-                if report.changeSets > 0 {
+                let report = try await BlockingWork.run { [node] in
+                    // Releasing seals; it can wait as long as sealing does.
+                    try node.replica.clockDoubtMilliseconds() == nil ? node.replica.releaseHeld() : nil
+                }
+                try await BlockingWork.run { [self] in try tellNotices() }
+                if let report, report.changeSets > 0 {
                     logger.notice("released", metadata: ["change_sets": "\(report.changeSets)"])
                     sessions.changed()
                 }

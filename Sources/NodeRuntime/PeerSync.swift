@@ -91,7 +91,16 @@ extension Node {
             name: target.name, node: target.node, address: target.endpoint.description, summary: SessionSummary(),
             durationMilliseconds: 0)
         do {
-            let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+            let clockWasInDoubt = try await BlockingWork.run { [replica] in
+                try replica.clockDoubtMilliseconds() != nil
+            }
+            var (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+            if clockWasInDoubt, mode.send, outcome.ending == .completed {
+                // The peer has said what time it is: edits that waited for that go now.
+                let first = outcome.summary
+                (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+                outcome.summary += first
+            }
             result.node = peer
             result.name = name(of: peer)
             result.summary = outcome.summary
@@ -121,8 +130,9 @@ extension Node {
     ) async throws -> (NodeID, SessionResult) {
         try await BlockingWork.run { [self] in
             try refreshRoster()
+            // Where the clock is in doubt, edits wait for the greeting; releasing would seal them.
+            guard try replica.sealUnlessClockIsDoubtful() != nil else { return }
             try replica.releaseHeld()
-            try replica.seal()
         }
         let link = try await dial(target)
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }

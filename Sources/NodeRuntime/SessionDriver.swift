@@ -16,7 +16,7 @@ internal import Trust
 struct SessionResult: Sendable {
     let peer: NodeID
     var ending: SessionEnding
-    let summary: SessionSummary
+    var summary: SessionSummary
 }
 
 final class SessionDriver: Sendable {

@@ -26,10 +26,12 @@ public final class Replica: Sendable {
     let connections: Connections
     let key: SigningKey
     let clock: @Sendable () -> WallClock
+    /// Nil where nothing outlives the replica: what is taken back then goes unnoticed.
+    let incarnationGuard: IncarnationGuard?
 
     private init(
         path: String, workspace: Workspace, node: NodeID, connections: Connections, key: SigningKey,
-        clock: @escaping @Sendable () -> WallClock
+        clock: @escaping @Sendable () -> WallClock, incarnationGuard: IncarnationGuard?
     ) {
         self.path = path
         self.workspace = workspace
@@ -37,6 +39,7 @@ public final class Replica: Sendable {
         self.connections = connections
         self.key = key
         self.clock = clock
+        self.incarnationGuard = incarnationGuard
     }
 
     // MARK: Making and opening
@@ -46,14 +49,19 @@ public final class Replica: Sendable {
     /// - Parameters:
     ///   - incarnation: random, never zero.
     ///   - tables: the replicated tables.
+    ///   - mark: where the high-water mark is kept. Nil is for replicas that are never restored: those of tests.
+    ///   - mint: draws further incarnations, random and never zero.
     /// - Throws: `ReplicaError.exists` where there is a file already.
     public static func create(
         at path: String, workspace: Workspace, key: SigningKey, incarnation: UInt64, tables: [Table],
+        mark: (any HighWaterMarkStorage)? = nil, mint: @escaping @Sendable () -> UInt64 = randomIncarnation,
         clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
         guard !FileSystem.exists(path) else {
             throw ReplicaError(
-                .exists, "Cannot make a replica at \(path): there is a file already. Choose another --data directory.")
+                .exists,
+                "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
+            )
         }
         let connections = try Connections(path: path)
         let origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
@@ -66,19 +74,26 @@ public final class Replica: Sendable {
             try writer.execute("INSERT INTO sync_origins(origin) VALUES (?)", [.blob(origin.bytes)])
             try Declaration.declare(tables + [Acknowledgements.table], in: writer)
         }
-        return Replica(
-            path: path, workspace: workspace, node: origin.node, connections: connections, key: key, clock: clock)
+        let replica = Replica(
+            path: path, workspace: workspace, node: origin.node, connections: connections, key: key, clock: clock,
+            incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
+        try replica.beginMark()
+        return replica
     }
 
-    /// Opens the file, brings its tables to the present form, and declares what is new.
+    /// Opens the file, brings its tables to the present form, and declares what is new. A replica that does not agree with
+    /// its high-water mark takes a new incarnation.
     ///
-    /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.refused` where it is another node's.
+    /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.refused` where it is another node's, `.fork` where
+    ///   it went on beside the one that the mark speaks of.
     public static func open(
-        at path: String, key: SigningKey, tables: [Table], clock: @escaping @Sendable () -> WallClock
+        at path: String, key: SigningKey, tables: [Table], mark: (any HighWaterMarkStorage)? = nil,
+        mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
         guard FileSystem.exists(path) else {
             throw ReplicaError(
-                .absent, "Cannot open \(path): there is no replica. Make one with `syncnode init`, or join a workspace."
+                .absent,
+                "Cannot open \(path): there is no replica. If this node is new, make one with `syncnode init`, or join a workspace; if its replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer."
             )
         }
         let connections: Connections
@@ -105,16 +120,21 @@ public final class Replica: Sendable {
         guard origin.node == node else {
             throw ReplicaError(
                 .refused,
-                "Cannot open \(path): it is the replica of node \(origin.node), and the key here is that of \(node). A replica goes with the identity directory it was made with."
+                "Cannot open \(path): it is the replica of node \(origin.node), and the key here is that of \(node). A replica goes with the identity directory it was made with: put that one beside it, or move the file away and run `syncnode recover` for a replica of this node."
             )
         }
         let replica = Replica(
-            path: path, workspace: workspace, node: node, connections: connections, key: key, clock: clock)
+            path: path, workspace: workspace, node: node, connections: connections, key: key, clock: clock,
+            incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
         try replica.bringUpToDate(tables)
+        try replica.settleIncarnation()
         return replica
     }
 
-    private static func notAReplica(_ path: String) -> ReplicaError {
+    /// Draws an incarnation.
+    public static let randomIncarnation: @Sendable () -> UInt64 = { UInt64.random(in: 1...UInt64.max) }
+
+    static func notAReplica(_ path: String) -> ReplicaError {
         ReplicaError(
             .notAReplica, "Cannot open \(path): it is not a replica of syncnode, or its first page is damaged.")
     }
@@ -133,7 +153,7 @@ public final class Replica: Sendable {
         // came later, and a delete buries the values that are parked.
         try seal()
         try connections.engineWrite { writer in
-            try Sealer(try EngineTransaction(writer, now: clock()), key: key).sealAll()
+            try Sealer(try engineTransaction(writer), key: key).sealAll()
             try Declaration.declare(tables, in: writer)
             try Settings.set("declared", to: mark, in: writer)
         }
@@ -168,13 +188,22 @@ public final class Replica: Sendable {
         var reachedEnd = false
         while !reachedEnd {
             try connections.engineWrite { writer in
-                let sealer = try Sealer(try EngineTransaction(writer, now: clock()), key: key)
+                let sealer = try Sealer(try engineTransaction(writer), key: key)
                 reachedEnd = try sealer.sealChunk()
                 report.changeSets += sealer.report.changeSets
                 report.changes += sealer.report.changes
             }
         }
         return report
+    }
+
+    /// Seals, unless this clock is so far past everything the replica knows of that a peer should say first what time it is:
+    /// what is stamped far ahead is held by everyone, and so is all that follows. Nothing need be sealed before it can be sent.
+    ///
+    /// - Returns: nil where edits wait for that.
+    @discardableResult
+    public func sealUnlessClockIsDoubtful() throws -> SealReport? {
+        try clockDoubtMilliseconds() == nil ? seal() : nil
     }
 
     /// The present origin of this replica.
@@ -201,7 +230,8 @@ public final class Replica: Sendable {
 
     // MARK: What others lack
 
-    /// The next run of change sets for someone who has `vector`, in an order that respects causality.
+    /// The next run of change sets for someone who has `vector`, in an order that respects causality. When this returns,
+    /// the high-water mark vouches for them: they may leave this machine.
     ///
     /// - Parameters:
     ///   - skipped: origins that the other cannot take now.
@@ -209,7 +239,17 @@ public final class Replica: Sendable {
     public func outgoing(
         lackedBy vector: VersionVector, skipping skipped: Set<Origin> = [], maximumBytes: Int
     ) throws -> OutgoingChangeSets {
-        try read { try Log($0).outgoing(lackedBy: vector, skipping: skipped, maximumBytes: maximumBytes) }
+        try heed(vector)
+        while true {
+            let (outgoing, own) = try read { reader in
+                let log = try Log(reader)
+                let outgoing = try log.outgoing(lackedBy: vector, skipping: skipped, maximumBytes: maximumBytes)
+                let own = try Settings.ownOrigin(reader)
+                return (outgoing, outgoing.changeSets.contains { $0.header.origin == own } ? log.origins[own] : nil)
+            }
+            guard let own else { return outgoing }
+            if try vouch(for: own) { return outgoing }
+        }
     }
 
     /// How much someone who has `vector` lacks of this replica.

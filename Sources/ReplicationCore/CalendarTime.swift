@@ -1,8 +1,8 @@
 // Wall-clock times as text, without Foundation: causes are made here, and must not depend on locale or platform.
-internal import ReplicationModel
+public import ReplicationModel
 
 /// RFC 3339 in UTC, to the second. Days to a date as in Howard Hinnant's "chrono-compatible low-level date algorithms".
-func rfc3339(_ time: WallClock) -> String {
+public func rfc3339(_ time: WallClock) -> String {
     // Years 0 to 9999, all that RFC 3339 can write.
     let total = min(max(time.milliseconds / 1000, -62_167_219_200), 253_402_300_799)
     let days = (total >= 0 ? total : total - 86_399) / 86_400

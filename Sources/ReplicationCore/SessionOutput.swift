@@ -152,4 +152,13 @@ public struct SessionSummary: Hashable, Sendable {
 
     /// Nothing yet.
     public init() {}
+
+    /// What two sessions did together.
+    public static func += (sum: inout SessionSummary, other: SessionSummary) {
+        sum.received += other.received
+        sum.sent += other.sent
+        sum.conflicts += other.conflicts
+        sum.held += other.held
+        sum.duplicates += other.duplicates
+    }
 }

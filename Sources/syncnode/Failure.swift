@@ -87,6 +87,7 @@ extension Syncnode {
         case .exists, .input: .usage
         case .damaged, .fork: .badData
         case .refused: .refused
+        case .inputOutput: .inputOutput
         }
     }
 

@@ -40,7 +40,8 @@ struct Syncnode: AsyncParsableCommand {
             CommandGroup(
                 name: "Operators",
                 subcommands: [
-                    LagCommand.self, StatusCommand.self, VerifyCommand.self, BackupCommand.self, DoctorCommand.self,
+                    LagCommand.self, StatusCommand.self, VerifyCommand.self, BackupCommand.self, RecoverCommand.self,
+                    DoctorCommand.self,
                 ]),
             CommandGroup(name: "What was lost, what waits", subcommands: [ConflictsCommand.self, HeldCommand.self]),
         ])

@@ -169,7 +169,11 @@ final class Applier {
     private func clockOrSchema(_ changeSet: ChangeSet) throws -> Outcome? {
         let header = changeSet.header
         let ahead = header.lastStamp.wallClock.milliseconds - transaction.now.milliseconds
-        if ahead > Limits.aheadMilliseconds, !released.contains(header.dot) {
+        if released.contains(header.dot) {
+            try transaction.accept(upTo: header.lastStamp)
+        } else if ahead > Limits.aheadMilliseconds,
+            try !transaction.builds(onAccepted: header.lastStamp)
+        {
             return .hold(
                 .clockAhead, "stamped \(ahead / 1000) s ahead of this node's clock",
                 releaseAt: WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds))

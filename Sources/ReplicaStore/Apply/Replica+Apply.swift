@@ -64,6 +64,11 @@ extension Replica {
                 break
             }
         }
+        var shown = VersionVector()
+        for changeSet in proven where changeSet.dot.origin.node == node {
+            shown[changeSet.dot.origin] = max(shown[changeSet.dot.origin], changeSet.dot.sequence)
+        }
+        try heed(shown)
         try seal()
         var report = try connections.engineWrite { writer in
             try Batch(writer, replica: self, peer: peer).run(proven)
@@ -105,7 +110,7 @@ final class Batch {
         self.replica = replica
         self.peer = peer
         self.released = released
-        transaction = try EngineTransaction(writer, now: replica.clock())
+        transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
         applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
     }

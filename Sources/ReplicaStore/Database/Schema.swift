@@ -95,7 +95,13 @@ enum Schema {
             backlog_sets INTEGER, backlog_changes INTEGER, backlog_bytes INTEGER, backlog_oldest INTEGER,
             -- Told by another node.
             second_applied BLOB, second_at INTEGER, second_from BLOB) WITHOUT ROWID;
+        """,
         """
+        -- What happened to this replica that its operator should know.
+        CREATE TABLE sync_notices(
+            number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+            dismissed INTEGER NOT NULL DEFAULT 0);
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

@@ -92,7 +92,7 @@ extension Replica {
     public func undelete(table name: String, id: RowID) throws -> Bool {
         try seal()
         return try connections.engineWrite { writer in
-            let transaction = try EngineTransaction(writer, now: clock())
+            let transaction = try engineTransaction(writer)
             try Sealer(transaction, key: key).sealAll()
             guard let table = transaction.table(named: name) else { return false }
             let store = try transaction.store(table)

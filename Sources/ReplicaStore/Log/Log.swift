@@ -26,7 +26,7 @@ public struct OutgoingChangeSet: Sendable {
 
 struct Log {
     private let reader: Reader
-    private let origins: OriginBook
+    let origins: OriginBook
     private let values: LargeValues
 
     init(_ reader: Reader) throws {

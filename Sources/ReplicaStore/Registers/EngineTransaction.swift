@@ -37,6 +37,34 @@ final class EngineTransaction {
 
     func table(named name: String) -> CompiledTable? { tables.first { $0.name == name } }
 
+    /// What a replica that was taken back had stamped before: what is written now is stamped later. A stamp from a clock
+    /// that ran ahead is not gone by.
+    func stampFloor() throws -> Stamp {
+        guard let raw = try Settings.value("stamp_floor", writer)?.integer, let floor = Stamp(rawValue: raw),
+            floor.wallClock.milliseconds <= now.milliseconds + Limits.aheadMilliseconds
+        else { return .zero }
+        return floor
+    }
+
+    /// What is written by a right clock after such a stamp counts on from it: 65 million writes in this time.
+    private static let countingMilliseconds: Int64 = 1_000
+
+    /// The operator has accepted stamps up to here, however far ahead of this clock.
+    private func acceptedStamp() throws -> Stamp {
+        try Settings.value("accepted_stamp", writer)?.integer.flatMap { Stamp(rawValue: $0) } ?? .zero
+    }
+
+    func accept(upTo stamp: Stamp) throws {
+        guard try stamp > acceptedStamp() else { return }
+        try Settings.set("accepted_stamp", to: .integer(stamp.rawValue), in: writer)
+    }
+
+    /// Whether a stamp is accepted since the operator accepted what it counts on from: else they would be asked about every
+    /// edit that anyone makes who saw that.
+    func builds(onAccepted stamp: Stamp) throws -> Bool {
+        try stamp.wallClock.milliseconds - acceptedStamp().wallClock.milliseconds < Self.countingMilliseconds
+    }
+
     // MARK: Values that are awaited
 
     func awaitValue(of version: Version, table: CompiledTable, row: Int64, field: Int64) throws {

@@ -19,6 +19,7 @@ final class Sealer {
     private var writer: Writer { transaction.writer }
     private var builder: ChangeSetBuilder
     private var stamp: Stamp
+    private let check: ClockCheck
     private var own: OriginRecord
     private(set) var report = SealReport()
 
@@ -26,7 +27,8 @@ final class Sealer {
         self.transaction = transaction
         self.key = key
         own = try transaction.origins.record(for: transaction.own, in: transaction.writer)
-        stamp = transaction.origins.greatestStamp
+        stamp = max(transaction.origins.greatestStamp, try transaction.stampFloor())
+        check = try ClockCheck(transaction.writer, now: transaction.now)
         builder = ChangeSetBuilder(tables: transaction.tables)
     }
 
@@ -77,7 +79,7 @@ final class Sealer {
         var index: [RowKey: Int] = [:]
         index.reserveCapacity(chunk.entries.count)
         for entry in chunk.entries {
-            stamp = stamp.following(at: entry.at)
+            stamp = stamp.following(at: check.time(of: entry.at))
             let table = transaction.tables[entry.table]
             let key = RowKey(table: entry.table, id: entry.id)
             let place = index[key] ?? rows.count

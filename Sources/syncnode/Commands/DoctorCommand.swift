@@ -3,6 +3,7 @@
 import ArgumentParser
 import NewsStore
 import NodeRuntime
+import ReplicaStore
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,6 +16,8 @@ struct DoctorCommand: AsyncParsableCommand {
                 "Only where replica.sqlite is gone and identity/ is there. What peers have comes back with the next pull."
         ))
     var rebuild = false
+    @Flag(help: "Show no more what `status` and `doctor` tell of restored and copied replicas; it has been read.")
+    var dismiss = false
     @OptionGroup var options: GlobalOptions
 
     struct Document: Encodable {
@@ -30,11 +33,12 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func run() async throws {
         if rebuild {
-            let node = try Node.makeReplica(options.directory, tables: NewsTables.all)
+            let node = try Node.recover(options.directory, tables: NewsTables.all)
             say(
                 "Made an empty replica for “\(node.name)”, under a new origin. Now add a peer if none is known, and `syncnode pull`."
             )
         }
+        if dismiss { try options.openNode().replica.dismissNotices() }
         let checks = Doctor.examine(options.directory, open: { try options.openNode() })
         let worst = checks.contains { $0.state == .broken }
         let document = Document(

@@ -4,6 +4,7 @@ import ArgumentParser
 import NodeRuntime
 import ReplicaStore
 import ReplicationModel
+import Trust
 
 struct HeldCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -41,16 +42,24 @@ struct HeldCommand: AsyncParsableCommand {
 
     struct Release: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Apply one now that is held for its clock.",
+            abstract: "Apply now what is held for its author's clock.",
             discussion: """
                 Its author's clock ran ahead. Once applied, this node's own edits are stamped after it too, so that they
-                still win over what they follow; peers whose clocks are right hold them until the time comes.
+                still win over what they follow; peers whose clocks are right hold them until the time comes, or until
+                their operators release what is held there too.
                 """)
-        @Argument(help: "The id that `syncnode held` shows.") var id: String
+        @Argument(help: "The id that `syncnode held` shows.") var id: String?
+        @Option(help: "Everything that is held of this node.") var author: String?
         @OptionGroup var options: GlobalOptions
+
+        func validate() throws {
+            guard (id == nil) != (author == nil) else { throw ValidationError("Give an id, or --author NODE.") }
+        }
 
         func run() async throws {
             let node = try options.openNode()
+            if let author { return try release(all: author, node) }
+            let id = id ?? ""
             guard let held = try node.replica.held().first(where: { "\($0.dot)" == id }) else {
                 throw CommandFailure(.noInput, "Nothing held has the id \(id). `syncnode held` lists what is.")
             }
@@ -60,7 +69,21 @@ struct HeldCommand: AsyncParsableCommand {
                     "\(id) is held because it \(held.detail): that cannot be released by hand. It is applied when the cause is gone."
                 )
             }
-            let report = try node.replica.releaseHeld([held.dot])
+            try release([held.dot], node)
+        }
+
+        private func release(all author: String, _ node: Node) throws {
+            guard let member = node.member(named: author) else {
+                throw CommandFailure(
+                    .noInput, "“\(author)” is no node of this workspace. `syncnode roster` lists them.")
+            }
+            let dots = try node.replica.held().map(\.dot).filter { $0.origin.node == member.node }
+            guard !dots.isEmpty else { throw CommandFailure(.noInput, "Nothing of “\(author)” is held.") }
+            try release(Set(dots), node)
+        }
+
+        private func release(_ dots: Set<Dot>, _ node: Node) throws {
+            let report = try node.replica.releaseHeld(dots)
             try options.print(
                 ["released": UInt64(report.changeSets)],
                 text: "Applied \(Figures.count(report.changeSets, "change set")).")

@@ -32,11 +32,19 @@ struct StatusCommand: AsyncParsableCommand {
         let walBytes: UInt64
         @Nullable var lastChangeAt: JSONTime?
         let certificateValidUntil: JSONTime
+        let notices: [Notice]
+        /// Origins stamped ahead of this clock, furthest first.
+        let stampsAhead: [StampsAhead]
     }
+
+    struct Notice: Encodable { let at: JSONTime, kind: String, text: String }
+    struct StampsAhead: Encodable { let origin: String, node: String, until: JSONTime, seconds: Double, held: Bool }
 
     func run() async throws {
         let node = try options.openNode()
         let status = try node.replica.status()
+        let notices = try node.replica.notices()
+        let ahead = try node.replica.stampsAhead()
         let document = Document(
             node: .init(id: "\(node.id)", name: node.name), role: node.certificate.role.rawValue,
             workspace: .init(id: "\(node.replica.workspace.id)", name: node.replica.workspace.name),
@@ -49,8 +57,22 @@ struct StatusCommand: AsyncParsableCommand {
             awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
             walBytes: status.walBytes,
             lastChangeAt: status.lastStamp == .zero ? nil : JSONTime(status.lastStamp.wallClock),
-            certificateValidUntil: JSONTime(node.certificate.notAfter))
-        try options.print(document, text: Self.text(status, node))
+            certificateValidUntil: JSONTime(node.certificate.notAfter),
+            notices: notices.map { Notice(at: JSONTime($0.at), kind: $0.kind.rawValue, text: $0.text) },
+            stampsAhead: ahead.map {
+                StampsAhead(
+                    origin: "\($0.origin)", node: node.name(of: $0.origin.node), until: JSONTime($0.until),
+                    seconds: Double($0.milliseconds) / 1000, held: $0.isHeld)
+            })
+        let warnings =
+            notices.map { "\(Figures.time($0.at)): \($0.text) (`syncnode doctor --dismiss` when read)" }
+            + ahead.map {
+                "“\(node.name(of: $0.origin.node))” stamped edits \(Figures.duration(seconds: Double($0.milliseconds) / 1000)) ahead of this clock (`syncnode doctor`)"
+            }
+        try options.print(
+            document,
+            text: ([Self.text(status, node)] + warnings.map { Terminal.output.styled("! " + $0, .yellow) }).joined(
+                separator: "\n"))
     }
 
     private static func text(_ status: ReplicaStatus, _ node: Node) -> String {

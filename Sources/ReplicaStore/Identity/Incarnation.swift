@@ -1,0 +1,253 @@
+// New incarnations: a replica that may have been restored or copied never seals again under its former origin.
+//
+// Invariant: nothing is sealed before the replica was found to agree with the high-water mark, and no own change set is
+// read for a peer before the mark vouches for it.
+
+internal import ReplicationModel
+internal import Synchronization
+
+/// What a replica uses to know whether it was taken back.
+final class IncarnationGuard: Sendable {
+    let storage: any HighWaterMarkStorage
+    let mint: @Sendable () -> UInt64
+    /// The mark as this process last read or wrote it.
+    private let known = Mutex<HighWaterMark?>(nil)
+
+    init(storage: any HighWaterMarkStorage, mint: @escaping @Sendable () -> UInt64) {
+        self.storage = storage
+        self.mint = mint
+    }
+
+    /// Whether the mark as last seen goes with where the replica stands: the look at the file can be spared.
+    func agrees(with record: OriginRecord) -> Bool {
+        known.withLock { known in
+            guard let known, known.origin == record.origin else { return false }
+            return known.sequence < record.applied
+                || known.sequence == record.applied && known.digest == record.digest
+        }
+    }
+
+    func vouches(for sequence: SequenceNumber, of origin: Origin) -> Bool {
+        known.withLock { known in known.map { $0.origin == origin && $0.sequence >= sequence } ?? false }
+    }
+
+    /// Whether a peer has no more of the mark's origin than the mark vouches for: as good as always.
+    func explains(_ vector: VersionVector) -> Bool {
+        known.withLock { known in known.map { vector[$0.origin] <= $0.sequence } ?? false }
+    }
+
+    func remember(_ mark: HighWaterMark) { known.withLock { $0 = mark } }
+    func forget() { known.withLock { $0 = nil } }
+}
+
+/// Why a replica took a new incarnation.
+enum RenewalCause {
+    case behind(HighWaterMark)
+    case otherOrigin(HighWaterMark)
+    case copied(String, HighWaterMark)
+    case markAbsent
+    case markDamaged(String)
+    /// A peer has what this origin is yet to write: a disk was taken back as a whole, and the mark with it.
+    case witnessed(SequenceNumber)
+
+    /// What the mark says of the last stamp, where it says anything.
+    var lastStamp: Stamp? {
+        switch self {
+        case .behind(let mark), .otherOrigin(let mark), .copied(_, let mark): mark.lastStamp
+        case .markAbsent, .markDamaged, .witnessed: nil
+        }
+    }
+
+    var kind: ReplicaNotice.Kind {
+        switch self {
+        case .behind, .otherOrigin, .witnessed: .restored
+        case .copied: .copied
+        case .markAbsent, .markDamaged: .markLost
+        }
+    }
+
+    func explanation(_ record: OriginRecord) -> String {
+        switch self {
+        case .behind(let mark):
+            "the replica ends at change set \(record.applied) of its origin, and this node had got to \(mark.sequence): it was restored from a backup"
+        case .otherOrigin(let mark):
+            "the replica seals as \(record.origin), and this node last did as \(mark.origin): it was restored from an older backup, or a crash interrupted a change of incarnation"
+        case .copied(let cause, _): "the identity directory's high-water mark is a copy (\(cause))"
+        case .markAbsent:
+            "the identity directory has no high-water mark: the replica may have been restored from a backup"
+        case .markDamaged(let cause):
+            "the identity directory's high-water mark is damaged (\(cause)): the replica may have been restored from a backup"
+        case .witnessed(let sequence):
+            "a peer has change sets of its origin up to \(sequence), and the replica ends at \(record.applied): the disk was taken back to an earlier state"
+        }
+    }
+}
+
+extension HighWaterMark {
+    init(_ record: OriginRecord) {
+        self.init(
+            origin: record.origin, sequence: record.applied, digest: record.digest, lastStamp: record.lastStamp)
+    }
+}
+
+extension Replica {
+    /// The transaction that seals, applies, and keeps the engine's books, under an origin that nobody else seals under.
+    ///
+    /// - Parameter witnessed: what a peer has.
+    func engineTransaction(_ writer: Writer, witnessed: VersionVector = VersionVector()) throws -> EngineTransaction {
+        let transaction = try EngineTransaction(writer, now: clock())
+        guard try renewIfNeeded(transaction, witnessed) else { return transaction }
+        return try EngineTransaction(writer, now: transaction.now)
+    }
+
+    /// Compares replica and mark, and takes a new incarnation where they do not agree; whether it did.
+    ///
+    /// The mark is written before the transaction commits. A crash between leaves a mark that names an origin which never
+    /// was: that is one more new incarnation, and never a sequence number given out twice.
+    private func renewIfNeeded(_ transaction: EngineTransaction, _ witnessed: VersionVector) throws -> Bool {
+        guard let incarnationGuard else { return false }
+        let record = try transaction.origins.record(for: transaction.own, in: transaction.writer)
+        let isWitnessed = witnessed[record.origin] > record.applied
+        if !isWitnessed, incarnationGuard.agrees(with: record) { return false }
+        var renewal: (cause: RenewalCause, mark: HighWaterMark)?
+        try incarnationGuard.storage.update { reading in
+            guard
+                let cause = try disagreement(of: record, with: reading, transaction.writer)
+                    ?? (isWitnessed ? .witnessed(witnessed[record.origin]) : nil)
+            else {
+                if case .mark(let mark) = reading { incarnationGuard.remember(mark) }
+                return nil
+            }
+            let mark = HighWaterMark(
+                origin: Origin(node: node, incarnation: incarnationGuard.mint()), sequence: .zero, digest: .none,
+                lastStamp: max(record.lastStamp, cause.lastStamp ?? .zero))
+            renewal = (cause, mark)
+            return mark
+        }
+        guard let (cause, mark) = renewal else { return false }
+        try Settings.set("origin", to: .blob(mark.origin.bytes), in: transaction.writer)
+        try Settings.set("stamp_floor", to: .integer(mark.lastStamp.rawValue), in: transaction.writer)
+        try transaction.writer.execute("INSERT INTO sync_origins(origin) VALUES (?)", [.blob(mark.origin.bytes)])
+        try ReplicaNotice.add(
+            cause.kind,
+            "This node writes under a new origin, \(mark.origin), since \(cause.explanation(record)). What it wrote before and this replica lacks comes back with the next pull from any peer that has it; edits that no change set held yet are kept.",
+            at: transaction.now, in: transaction.writer)
+        incarnationGuard.remember(mark)
+        return true
+    }
+
+    /// Nil where they agree: the mark may lag behind, since only what leaves this machine moves it.
+    private func disagreement(of record: OriginRecord, with reading: HighWaterReading, _ reader: Reader) throws
+        -> RenewalCause?
+    {
+        switch reading {
+        case .absent: return .markAbsent
+        case .damaged(let cause): return .markDamaged(cause)
+        case .copied(let cause, let mark): return .copied(cause, mark)
+        case .mark(let mark):
+            if mark.origin != record.origin { return .otherOrigin(mark) }
+            if mark.sequence > record.applied { return .behind(mark) }
+            try checkDigest(mark, record, reader)
+            return nil
+        }
+    }
+
+    /// The change set at the mark is the one that left this machine. Where another stands in its place, two histories grew
+    /// under one origin: no new incarnation mends what is in this file already.
+    private func checkDigest(_ mark: HighWaterMark, _ record: OriginRecord, _ reader: Reader) throws {
+        guard mark.sequence > .zero else { return }
+        let digest = try reader.query(
+            "SELECT digest FROM sync_change_sets WHERE origin = ? AND seq = ?",
+            [.integer(record.number), .integer(Int64(bitPattern: mark.sequence.rawValue))]
+        ).first?[0].bytes
+        guard digest != mark.digest.bytes else { return }
+        throw ReplicaError(
+            .fork,
+            "Cannot use \(path): at change set \(mark.sequence) it holds another content than the one this node has sent out, so it is an older copy that was written to beside the one that went on. Move it away and keep it. `syncnode recover HOST:PORT` brings back everything that was sent, and then `syncnode recover --salvage FILE` writes again what only that file has."
+        )
+    }
+
+    /// A new replica's first mark. Where an identity had a replica before, what is written in this one is stamped after what
+    /// was written in that.
+    func beginMark() throws {
+        guard let incarnationGuard else { return }
+        try connections.engineWrite { writer in
+            try incarnationGuard.storage.update { reading in
+                var lastStamp = Stamp.zero
+                switch reading {
+                case .mark(let mark), .copied(_, let mark): lastStamp = mark.lastStamp
+                case .absent, .damaged: break
+                }
+                try Settings.set("stamp_floor", to: .integer(lastStamp.rawValue), in: writer)
+                let mark = HighWaterMark(
+                    origin: try Settings.ownOrigin(writer), sequence: .zero, digest: .none, lastStamp: lastStamp)
+                incarnationGuard.remember(mark)
+                return mark
+            }
+        }
+    }
+
+    /// Looks whether the replica agrees with its mark, before anything else is done with it.
+    func settleIncarnation() throws {
+        guard let incarnationGuard else { return }
+        let agrees = try read { reader in
+            guard let record = try OriginBook(reader)[Settings.ownOrigin(reader)] else { return false }
+            let reading = try incarnationGuard.storage.read()
+            guard try disagreement(of: record, with: reading, reader) == nil else { return false }
+            if case .mark(let mark) = reading { incarnationGuard.remember(mark) }
+            return true
+        }
+        guard !agrees else { return }
+        do {
+            try connections.engineWrite { _ = try engineTransaction($0) }
+        } catch let error as SQLError where error.isFull || error.isReadOnly {
+            // Reading goes on; whatever would seal tries again, and says so.
+        } catch let error as ReplicaError where error.code == .inputOutput {
+            // Likewise.
+        }
+    }
+
+    /// How many milliseconds this clock is past everything that the replica knows of, where nobody has confirmed it.
+    public func clockDoubtMilliseconds() throws -> Int64? {
+        try read { try ClockCheck($0, now: clock()).doubt }
+    }
+
+    /// Takes a new incarnation where a peer has more of this origin than this replica: before anything is sealed that would
+    /// carry the same name.
+    func heed(_ witnessed: VersionVector) throws {
+        guard let incarnationGuard, !incarnationGuard.explains(witnessed) else { return }
+        let isAhead = try read { reader in
+            let own = try Settings.ownOrigin(reader)
+            guard witnessed[own] > .zero else { return false }
+            return try witnessed[own] > OriginBook(reader)[own]?.applied ?? .zero
+        }
+        guard isAhead else { return }
+        try connections.engineWrite { _ = try engineTransaction($0, witnessed: witnessed) }
+    }
+
+    /// Makes the mark vouch for every own change set that a reader saw, before one of them leaves this machine.
+    ///
+    /// - Parameter record: the own origin, as that reader saw it.
+    /// - Returns: false where the mark does not go with it; the caller looks again, after a new incarnation or with the one
+    ///   that another process took.
+    func vouch(for record: OriginRecord) throws -> Bool {
+        guard let incarnationGuard, record.applied > .zero,
+            !incarnationGuard.vouches(for: record.applied, of: record.origin)
+        else { return true }
+        var agrees = false
+        try incarnationGuard.storage.update { reading in
+            guard case .mark(let mark) = reading, mark.origin == record.origin else { return nil }
+            // Beyond what the reader saw: another process went on, or another replica did. A look from within a write
+            // transaction tells.
+            agrees = mark.sequence < record.applied || mark == HighWaterMark(record)
+            return mark.sequence < record.applied ? HighWaterMark(record) : nil
+        }
+        if agrees {
+            incarnationGuard.remember(HighWaterMark(record))
+        } else {
+            incarnationGuard.forget()
+            try connections.engineWrite { _ = try engineTransaction($0) }
+        }
+        return agrees
+    }
+}

@@ -1,0 +1,225 @@
+// Salvaging: what only an old file of this node's replica holds is written again in the present one.
+//
+// Invariant: the old file is only read, and nothing is overwritten that the old file's writer had not seen.
+
+public import ReplicationModel
+
+/// What salvaging did.
+public struct SalvageReport: Sendable, Hashable {
+    /// Rows inserted, changed, restored or deleted here.
+    public var rows = 0
+    /// What stands here was written by someone who had not seen what the old file holds, nor the other way round; it stays,
+    /// and the old file's value is for a person to look at.
+    public var differing: [SalvagedDifference] = []
+}
+
+/// A field, or a row's existence, that was not salvaged.
+public struct SalvagedDifference: Sendable, Hashable {
+    public let table: String
+    public let row: RowID
+    /// Nil for the row as a whole.
+    public let field: String?
+}
+
+extension Replica {
+    /// Writes again what an old replica file of this node holds and nobody else has: edits that were never sealed, and
+    /// change sets that were never sent. To be called when everything was pulled that peers have.
+    ///
+    /// - Throws: `ReplicaError.notAReplica`, or `.refused` where it is another node's or workspace's.
+    public func salvage(from path: String) throws -> SalvageReport {
+        let (application, _) = try Connections.marks(path: path)
+        guard application == Schema.applicationID else { throw Self.notAReplica(path) }
+        let old = try Connections(path: path, readOnly: true)
+        defer { try? old.close() }
+        var report = SalvageReport()
+        let actions = try old.read { reader in
+            guard try Settings.value("workspace", reader) == .blob(workspace.id.bytes),
+                try Settings.ownOrigin(reader).node == node
+            else {
+                throw ReplicaError(
+                    .refused,
+                    "Cannot salvage from \(path): it is the replica of another node or workspace. Only its own node can write again what it wrote."
+                )
+            }
+            return try read { present in
+                try SalvagePlan(old: Side(reader), present: Side(present), node: node).actions(&report)
+            }
+        }
+        for case .undelete(let table, let id, _) in actions { _ = try undelete(table: table, id: id) }
+        try write { writer in
+            for action in actions { try action.perform(writer) }
+        }
+        try seal()
+        report.rows = actions.count
+        return report
+    }
+}
+
+/// One replica as salvaging reads it.
+private struct Side {
+    let transaction: EngineTransaction
+
+    /// The writer is only read with: the stores' statements are prepared on one.
+    init(_ reader: Reader) throws {
+        transaction = try EngineTransaction(Writer(reader.database), now: WallClock(milliseconds: 0))
+    }
+
+    /// The greatest write known of a register; nil for none.
+    func current(_ store: TableStore, _ id: RowID, _ field: Int64) throws -> Version? {
+        try store.find(id).flatMap { try store.current($0, field: field) }
+    }
+}
+
+private enum SalvageAction {
+    case insert(table: String, RowID, [(column: String, value: Value)])
+    case update(table: String, RowID, [(column: String, value: Value)])
+    case undelete(table: String, RowID, [(column: String, value: Value)])
+    case delete(table: String, RowID)
+
+    func perform(_ writer: Writer) throws {
+        switch self {
+        case .insert(let table, let id, let cells):
+            let names = cells.map { ", \"\($0.column)\"" }.joined()
+            let marks = cells.map { _ in ", ?" }.joined()
+            try writer.execute(
+                "INSERT INTO \"\(table)\"(id\(names)) VALUES (?\(marks))", [.text(id.bytes)] + cells.map(\.value))
+        case .update(let table, let id, let cells), .undelete(let table, let id, let cells):
+            guard !cells.isEmpty else { return }
+            let assignments = cells.map { "\"\($0.column)\" = ?" }.joined(separator: ", ")
+            try writer.execute(
+                "UPDATE \"\(table)\" SET \(assignments) WHERE id = ?", cells.map(\.value) + [.text(id.bytes)])
+        case .delete(let table, let id):
+            try writer.execute("DELETE FROM \"\(table)\" WHERE id = ?", [.text(id.bytes)])
+        }
+    }
+}
+
+private struct SalvagePlan {
+    let old: Side
+    let present: Side
+    let node: NodeID
+
+    /// Registers of one row that only the old file has; fields by name.
+    private struct Wanted {
+        var existence = false
+        var fields: Set<String> = []
+    }
+
+    func actions(_ report: inout SalvageReport) throws -> [SalvageAction] {
+        var actions: [SalvageAction] = []
+        for table in old.transaction.tables {
+            guard let here = present.transaction.table(named: table.name) else { continue }
+            for (id, wanted) in try wanted(table).sorted(by: { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }) {
+                if let action = try action(id, wanted, table, here, &report) { actions.append(action) }
+            }
+        }
+        return actions
+    }
+
+    // MARK: What only the old file has
+
+    private func wanted(_ table: CompiledTable) throws -> [RowID: Wanted] {
+        var rows: [RowID: Wanted] = [:]
+        let reader = old.transaction.writer
+        for row in try reader.query(
+            """
+            SELECT id, op, ifnull(mask, 0) FROM "sync_journal_\(table.name)"
+            WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op <> ?
+            """, [.integer(table.number), .integer(JournalOperation.overwritten.rawValue)])
+        {
+            guard case .text(let bytes) = row[0], let operation = row[1].integer, let mask = row[2].integer else {
+                continue
+            }
+            let id = RowID(bytes: bytes)
+            switch JournalOperation(rawValue: operation) {
+            case .update:
+                rows[id, default: Wanted()].fields.formUnion(
+                    table.fields(touchedBy: mask).map { table.fields[$0].name })
+            case .insert: rows[id] = Wanted(existence: true, fields: Set(table.fields.map(\.name)))
+            default: rows[id, default: Wanted()].existence = true
+            }
+        }
+        for record in old.transaction.origins.records where record.origin.node == node {
+            let sent = present.transaction.origins[record.origin]?.applied ?? .zero
+            guard record.applied > sent else { continue }
+            try addSealed(record.number, after: sent, table, &rows)
+        }
+        return rows
+    }
+
+    /// Registers whose current write is in one of those change sets.
+    private func addSealed(
+        _ origin: Int64, after sent: SequenceNumber, _ table: CompiledTable, _ rows: inout [RowID: Wanted]
+    ) throws {
+        let store = try old.transaction.store(table)
+        let names = Dictionary(uniqueKeysWithValues: table.fields.map { ($0.number, $0.name) })
+        let numbers = [CompiledField.existence] + table.fields.map(\.number)
+        for row in try old.transaction.writer.query(
+            """
+            SELECT DISTINCT r.id FROM "sync_rows_\(table.name)" r WHERE r.origin = ?1 AND r.seq > ?2
+            UNION SELECT r.id FROM "sync_versions_\(table.name)" v JOIN "sync_rows_\(table.name)" r ON r.row = v.row
+            WHERE v.origin = ?1 AND v.seq > ?2
+            """, [.integer(origin), .integer(Int64(bitPattern: sent.rawValue))])
+        {
+            guard case .text(let bytes) = row[0] else { continue }
+            let id = RowID(bytes: bytes)
+            for number in numbers {
+                guard let version = try old.current(store, id, number), version.sequence > sent,
+                    try old.transaction.origins.number(of: version.origin) == origin
+                else { continue }
+                if let name = names[number] {
+                    rows[id, default: Wanted()].fields.insert(name)
+                } else {
+                    rows[id, default: Wanted()].existence = true
+                }
+            }
+        }
+    }
+
+    // MARK: What to do about one row
+
+    private func action(
+        _ id: RowID, _ wanted: Wanted, _ table: CompiledTable, _ here: CompiledTable, _ report: inout SalvageReport
+    ) throws -> SalvageAction? {
+        let (theirs, ours) = (try old.transaction.store(table), try present.transaction.store(here))
+        let before = try theirs.values(id, alive: true)
+        let now = try ours.values(id, alive: true)
+        /// What stands here was seen by the old file's writer, so writing over it goes on from it.
+        func wasSeen(_ field: Int64) throws -> Bool {
+            guard let version = try present.current(ours, id, field) else { return true }
+            return old.transaction.origins.applied[version.origin] >= version.sequence
+        }
+        func differs(_ field: String?) {
+            report.differing.append(SalvagedDifference(table: here.name, row: id, field: field))
+        }
+        guard let before else {
+            guard now != nil, wanted.existence else { return nil }
+            let numbers = [CompiledField.existence] + here.fields.map(\.number)
+            guard try numbers.allSatisfy(wasSeen) else {
+                differs(nil)
+                return nil
+            }
+            return .delete(table: here.name, id)
+        }
+        var cells: [(column: String, value: Value)] = []
+        for field in here.fields {
+            guard let known = table.field(named: field.name), known.columns == field.columns,
+                now == nil || wanted.fields.contains(field.name)
+            else { continue }
+            let values = known.positions.map { before[$0] }
+            if let now, field.positions.map({ now[$0] }) == values { continue }
+            guard try wasSeen(field.number) else {
+                differs(field.name)
+                continue
+            }
+            cells += zip(field.columns, values).map { ($0, $1) }
+        }
+        if now != nil { return cells.isEmpty ? nil : .update(table: here.name, id, cells) }
+        guard try ours.find(id) != nil else { return .insert(table: here.name, id, cells) }
+        guard wanted.existence, try wasSeen(CompiledField.existence) else {
+            differs(nil)
+            return nil
+        }
+        return .undelete(table: here.name, id, cells)
+    }
+}
