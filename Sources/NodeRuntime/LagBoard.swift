@@ -20,7 +20,7 @@ public struct PeerLag: Sendable {
 }
 
 extension Node {
-    /// A live session writes down that it is at least this often, so one that did not is over: the service was killed.
+    /// A live session writes down that it is at least this often, so one that did not is over.
     private static let liveMilliseconds: Int64 = 60_000
 
     /// Every member of the workspace but this node, and every address that never answered.
@@ -38,6 +38,8 @@ extension Node {
         let records = Dictionary(uniqueKeysWithValues: try replica.peers().map { ($0.node, $0) })
         let held = try replica.held()
         let now = clock()
+        // A service that was killed could not write down that its sessions ended.
+        let isServed = ServiceLock.isHeld(directory)
         let members = roster.members.filter { $0.node != id && !$0.isRevoked }.map(\.node)
         let nodes = members + records.keys.filter { !members.contains($0) && roster.member($0)?.isRevoked != true }
         return try replica.withLogFigures { figures, applied, safe in
@@ -57,7 +59,7 @@ extension Node {
             let met = nodes.map { node in
                 lag(
                     node, records[node], self.name(of: node), addresses.filter { $0.node == node }.map(\.address),
-                    connection(records[node], now))
+                    connection(records[node], isServed: isServed, now))
             }
             let unmet = addresses.filter { $0.node == nil }.map { address in
                 lag(
@@ -82,9 +84,11 @@ extension Node {
         return known
     }
 
-    private func connection(_ record: PeerRecord?, _ now: WallClock) -> PeerConnection {
+    private func connection(_ record: PeerRecord?, isServed: Bool, _ now: WallClock) -> PeerConnection {
         guard let record else { return .never }
-        if record.isLive, let last = record.lastContact, now.milliseconds - last.milliseconds < Self.liveMilliseconds {
+        if record.isLive, isServed, let last = record.lastContact,
+            now.milliseconds - last.milliseconds < Self.liveMilliseconds
+        {
             return .connected(live: true)
         }
         if let failure = record.failure {

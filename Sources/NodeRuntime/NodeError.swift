@@ -3,7 +3,7 @@
 /// A failure of the node, for the person who must mend it.
 public struct NodeError: Error, Sendable, CustomStringConvertible {
     /// What kind; scripts see it as an exit status.
-    public enum Code: Sendable, Equatable { case noPeer, refused, busy, usage }
+    public enum Code: Sendable, Equatable { case noPeer, refused, busy, usage, unusable }
     public let code: Code
     public let description: String
 

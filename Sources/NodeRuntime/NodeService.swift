@@ -38,6 +38,8 @@ public final class NodeService: Service {
     }
 
     public func run() async throws {
+        let lock = try ServiceLock.take(node.directory)
+        defer { withExtendedLifetime(lock) {} }
         let context = try node.tlsContext()
         let watcher = WriteWatcher(replicaPath: node.replica.path)
         let listener = try await PeerListener.bind(
@@ -263,6 +265,8 @@ public final class NodeService: Service {
                 if let target, target.node.map({ sessions.hasLive($0) }) != true {
                     wait = await dialOnce(target, &backoff)
                 }
+            } catch let error as ReplicaError where error.code == .closed {
+                return
             } catch {
                 wait = backoff.failed(random: .random(in: 0...UInt64.max))
                 logger.error("cannot dial", metadata: ["address": "\(address)", "error": "\(error)"])
@@ -286,6 +290,11 @@ public final class NodeService: Service {
             }
             if result.ending != .stopped { try await node.record(target, peer, failure) }
             return backoff.failed(random: .random(in: 0...UInt64.max), retryAfterMilliseconds: result.ending.retryAfter)
+        } catch is CancellationError {
+            // The service stops, or the address is no longer known.
+            return 0
+        } catch let error as ReplicaError where error.code == .closed {
+            return 0
         } catch {
             let failure = Node.failure(of: error)
             failures.note(target.endpoint.description, error, logger)

@@ -135,7 +135,10 @@ private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: Tr
         {
             return timeout
         }
-        let causes = error.connectionErrors.map { "\(ChannelSetup.text($0.target)): \(ChannelSetup.reason($0.error))" }
+        let causes = error.connectionErrors.map {
+            let tried = ChannelSetup.text($0.target)
+            return (tried == endpoint.description ? "" : "\(tried): ") + ChannelSetup.reason($0.error)
+        }
         let isExhausted = error.connectionErrors.contains {
             ($0.error as? IOError).map { isExhaustion($0.errnoCode) } == true
         }

@@ -1,6 +1,5 @@
 // A replica in a few numbers, and a copy of it.
 
-internal import GRDB
 public import ReplicationModel
 internal import Trust
 
@@ -68,11 +67,7 @@ extension Replica {
             throw ReplicaError(
                 .exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
         }
-        try translatingErrors {
-            try connections.pool.writeWithoutTransaction {
-                try $0.execute(sql: "VACUUM INTO ?", arguments: [destination])
-            }
-        }
+        try connections.execute("VACUUM INTO ?", destination)
         // The copy may be put in the replica's place one day: no sequence number in it may be given out again by one that
         // is older.
         while let own = try read({ try OriginBook($0)[Settings.ownOrigin($0)] }), try !vouch(for: own) {}
@@ -102,11 +97,7 @@ extension Replica {
     }
 
     /// A number that changes with every commit of another connection or process.
-    public func dataVersion() throws -> Int64 {
-        try translatingErrors {
-            try connections.engine.read { try Int64.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
-        }
-    }
+    public func dataVersion() throws -> Int64 { try connections.dataVersion() }
 }
 
 extension Replica {

@@ -88,6 +88,7 @@ extension Syncnode {
         case .damaged, .fork: .badData
         case .refused: .refused
         case .inputOutput: .inputOutput
+        case .closed: .tryAgain
         }
     }
 
@@ -119,6 +120,7 @@ extension Syncnode {
         case .refused: .refused
         case .busy: .tryAgain
         case .usage: .usage
+        case .unusable: .inputOutput
         }
     }
 

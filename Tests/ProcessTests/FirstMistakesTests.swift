@@ -71,7 +71,9 @@ import Testing
         expect(try await hq.attempt("conflicts", "show", "ffff"), 66)
         expect(try await hq.attempt("held", "release", "ffff"), 66)
         let server = try await hq.serve()
-        expect(try await hq.attempt("serve", "--listen", server.address), 69, saying: server.address)
+        expect(
+            try await hq.attempt("serve", "--listen", "127.0.0.1:0"), 75,
+            saying: "already", "process \(server.child.pid)")
         expect(try await hq.attempt("pull", server.address), 77, saying: "itself")
         // One that listens and never answers TLS is unavailable, not refused.
         let listener = try Child(
@@ -85,6 +87,8 @@ import Testing
         }
         expect(try await hq.attempt("pull", "127.0.0.1:\(port)"), 69, saying: "TLS")
         try await server.stop()
+        expect(
+            try await hq.attempt("serve", "--listen", "127.0.0.1:\(port)"), 69, saying: "127.0.0.1:\(port)", "in use")
     }
 
     @Test(.timeLimit(.minutes(1))) func filesThatCannotBeUsed() async throws {

@@ -103,6 +103,26 @@ import Testing
         #expect(alone["last_contact"] != .null && figures(alone, "ahead") == [0, 0, 0, 0], "\(alone)")
     }
 
+    /// A service that is killed cannot write down that its sessions ended; what it left says nothing of now.
+    @Test(.timeLimit(.minutes(1))) func aKilledServiceIsLiveWithNobody() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let (hq, istanbul) = (nodes[0], nodes[1])
+        let server = try await hq.serve()
+        try await istanbul.run("peer", "add", server.address)
+        let peering = try await istanbul.serve()
+        _ = try await eventually("live", within: 30) {
+            try await peer("hq", at: istanbul)["state"]?.text == "live" ? true : nil
+        }
+        try await peering.crash()
+        let report = try await peer("hq", at: istanbul)
+        #expect(report["state"]?.text == "in_sync", "\(report)")
+        // The lock went with the process: another service begins at once.
+        let again = try await istanbul.serve()
+        try await again.stop()
+        try await server.stop()
+    }
+
     @Test(.timeLimit(.minutes(1))) func anAddressThatNeverAnsweredWasNeverMet() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()

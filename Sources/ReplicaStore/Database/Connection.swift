@@ -73,9 +73,10 @@ func translatingErrors<T>(_ body: () throws -> T) throws -> T {
 /// The connections of one process to one replica.
 struct Connections: Sendable {
     /// Capture triggers on; also reads, each in a snapshot of its own.
-    let pool: DatabasePool
+    private let pool: DatabasePool
     /// Capture triggers off: seals, applies, and keeps its own books.
-    let engine: DatabaseQueue
+    private let engine: DatabaseQueue
+    private let gate = UseGate()
 
     /// Pages of 8 KiB hold three articles of 2 KB where pages of 4 KiB hold one: half the time and two thirds of the size.
     private static let pageBytes = 8192
@@ -132,6 +133,7 @@ struct Connections: Sendable {
     }
 
     func close() throws {
+        gate.close()
         try translatingErrors {
             // The pool's readers are the last of it to go, and one that only reads cannot write the log back.
             try pool.close()
@@ -140,17 +142,33 @@ struct Connections: Sendable {
     }
 
     func read<T>(_ body: (Reader) throws -> T) throws -> T {
-        try translatingErrors { try pool.read { try body(Reader($0)) } }
+        try gate.pass { try translatingErrors { try pool.read { try body(Reader($0)) } } }
     }
 
     /// One transaction with capture.
     func write<T>(_ body: (Writer) throws -> T) throws -> T {
-        try translatingErrors { try pool.writeWithoutTransaction { try Self.immediate($0, body) } }
+        try gate.pass { try translatingErrors { try pool.writeWithoutTransaction { try Self.immediate($0, body) } } }
     }
 
     /// One transaction without capture.
     func engineWrite<T>(_ body: (Writer) throws -> T) throws -> T {
-        try translatingErrors { try engine.writeWithoutTransaction { try Self.immediate($0, body) } }
+        try gate.pass { try translatingErrors { try engine.writeWithoutTransaction { try Self.immediate($0, body) } } }
+    }
+
+    /// One statement outside any transaction.
+    func execute(_ sql: String, _ argument: String) throws {
+        try gate.pass {
+            try translatingErrors {
+                try pool.writeWithoutTransaction { try $0.execute(sql: sql, arguments: [argument]) }
+            }
+        }
+    }
+
+    /// A number that changes with every commit of another connection or process than the engine's.
+    func dataVersion() throws -> Int64 {
+        try gate.pass {
+            try translatingErrors { try engine.read { try Int64.fetchOne($0, sql: "PRAGMA data_version") ?? 0 } }
+        }
     }
 
     private static func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {

@@ -4,7 +4,7 @@
 public struct ReplicaError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it is; scripts see it as an exit status.
     public enum Code: Sendable, Equatable {
-        case absent, exists, notAReplica, tooNew, damaged, schema, input, refused, fork, noKey, inputOutput
+        case absent, exists, notAReplica, tooNew, damaged, schema, input, refused, fork, noKey, inputOutput, closed
     }
     public let code: Code
     /// Operation, object, cause and next step.
@@ -15,6 +15,7 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
         self.description = description
     }
 
+    static let closed = ReplicaError(.closed, "The replica was closed meanwhile: this program is stopping.")
     static func damaged(_ what: String) -> ReplicaError {
         ReplicaError(
             .damaged,
