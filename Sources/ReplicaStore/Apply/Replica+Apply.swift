@@ -70,7 +70,7 @@ extension Replica {
         }
         try heed(shown)
         try seal()
-        var report = try connections.engineWrite { writer in
+        var report = try engineWrite { writer in
             try Batch(writer, replica: self, peer: peer).run(proven)
         }
         report.violation = report.violation ?? violation
@@ -84,7 +84,7 @@ extension Replica {
     public func releaseHeld(_ released: Set<Dot> = []) throws -> ApplyReport {
         guard try read({ try $0.integer("SELECT EXISTS(SELECT 1 FROM sync_held)") }) == 1 else { return ApplyReport() }
         try seal()
-        return try connections.engineWrite { writer in
+        return try engineWrite { writer in
             try Batch(writer, replica: self, peer: nil, released: released).run([])
         }
     }
