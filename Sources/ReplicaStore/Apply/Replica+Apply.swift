@@ -51,8 +51,11 @@ extension Replica {
     /// they had not seen.
     ///
     /// What comes before a violation is applied, and stays.
+    ///
+    /// - Parameter leftOut: origins that the peer may have left out, for it knew them to be held here: what builds on them
+    ///   is held and not refused, whether they are held still or were released meanwhile.
     public func apply(
-        _ batch: [SealedChangeSet], from peer: NodeID?, authors: any AuthorDirectory
+        _ batch: [SealedChangeSet], from peer: NodeID?, leftOut: Set<Origin> = [], authors: any AuthorDirectory
     ) throws -> ApplyReport {
         var proven: [ProvenChangeSet] = []
         var violation: ApplyViolation?
@@ -71,7 +74,7 @@ extension Replica {
         try heed(shown)
         try seal()
         var report = try engineWrite { writer in
-            try Batch(writer, replica: self, peer: peer).run(proven)
+            try Batch(writer, replica: self, peer: peer, leftOut: leftOut).run(proven)
         }
         report.violation = report.violation ?? violation
         return report
@@ -100,19 +103,23 @@ final class Batch {
     private let writer: Writer
     private let replica: Replica
     private let peer: NodeID?
+    private let leftOut: Set<Origin>
     private let released: Set<Dot>
     private var transaction: EngineTransaction
     private var applier: Applier
     private var report = ApplyReport()
 
-    init(_ writer: Writer, replica: Replica, peer: NodeID?, released: Set<Dot> = []) throws {
+    init(
+        _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = []
+    ) throws {
         self.writer = writer
         self.replica = replica
         self.peer = peer
+        self.leftOut = leftOut
         self.released = released
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
-        applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+        applier = try Applier(transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
     }
 
     func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
@@ -152,7 +159,8 @@ final class Batch {
             let held = HeldChangeSet(dot: changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
             try HeldStore.hold(changeSet, held, from: peer, at: transaction.now, in: writer)
             report.held.append(held)
-            applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+            applier = try Applier(
+                transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
         }
     }
 
@@ -182,7 +190,7 @@ final class Batch {
         try writer.execute("ROLLBACK TO change_set")
         try writer.execute("RELEASE change_set")
         transaction = try EngineTransaction(writer, now: transaction.now)
-        applier = try Applier(transaction, heldOrigins: HeldStore.origins(writer), released: released)
+        applier = try Applier(transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
     }
 
     /// Tries what is held until nothing more can go in.
