@@ -97,6 +97,16 @@ public final class NodeService: Service {
             await answerJoin(link)
             return
         }
+        guard sessions.count(of: peer.nodeID) < SessionBoard.sessionsOfPeer else {
+            logger.warning(
+                "too many sessions", metadata: ["peer": "\(peer.name)", "limit": "\(SessionBoard.sessionsOfPeer)"])
+            let notice = ErrorNotice(
+                code: .busy, message: "\(SessionBoard.sessionsOfPeer) sessions of this node are open",
+                retryAfterMilliseconds: 10_000)
+            try? await link.send([.error(notice)])
+            await link.close()
+            return
+        }
         do {
             try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
             _ = try await run(link, peer.nodeID, .answering)

@@ -66,6 +66,7 @@ final class Applier {
     /// Applies one change set, or says why it must wait.
     func apply(_ proven: ProvenChangeSet, from peer: NodeID?) throws -> Outcome {
         let header = proven.changeSet.header
+        try checkMayBegin(header)
         let record = try transaction.origins.record(for: header.origin, in: writer)
         if header.sequence <= record.applied { return try duplicate(proven, record) }
         if let wait = try mustWait(header, record) { return wait }
@@ -84,6 +85,24 @@ final class Applier {
     }
 
     // MARK: Checks
+
+    /// A writer may not make more origins than a revocation can list, nor the workspace more than a vector can hold: then no
+    /// node could greet another any more.
+    private func checkMayBegin(_ header: ChangeSetHeader) throws {
+        guard transaction.origins[header.origin] == nil else { return }
+        let known = transaction.origins.records
+        func refused(_ why: String) -> ApplyViolation {
+            ApplyViolation(
+                kind: .author, dot: header.dot,
+                description: "\(header.dot) is refused: \(why). See who makes them, and revoke it.")
+        }
+        guard known.count(where: { $0.origin.node == header.origin.node }) < Limits.originsOfNode else {
+            throw refused("its node has \(Limits.originsOfNode) origins here, the limit")
+        }
+        guard known.count < Limits.origins else {
+            throw refused("the workspace has \(Limits.origins) origins, the limit")
+        }
+    }
 
     private func duplicate(_ proven: ProvenChangeSet, _ record: OriginRecord) throws -> Outcome {
         let statement = try writer.prepare("SELECT digest FROM sync_change_sets WHERE origin = ? AND seq = ?")
@@ -184,6 +203,27 @@ final class Applier {
             }
             for field in part.fields where try !merger.agrees(field, with: table) {
                 return .hold(.schemaDiffers, "\(part.table).\(field.name) has other columns here", releaseAt: nil)
+            }
+            if let column = Self.misfit(in: part, table) {
+                return .hold(
+                    .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written", releaseAt: nil)
+            }
+        }
+        return nil
+    }
+
+    /// A column that SQLite would store a number in as text, so that it would not be the value that was signed. A column of
+    /// this declaration never held one.
+    private static func misfit(in part: TableChanges, _ table: CompiledTable) -> String? {
+        let text = part.fieldSets.map { set in
+            set.flatMap { part.fields[$0].columns }.enumerated().filter { table.textColumns.contains($0.element) }
+        }
+        for row in part.rows where row.kind == .insert || row.kind == .update {
+            for (index, column) in text[row.fieldSet] {
+                switch row.cells[index] {
+                case .inline(.integer), .inline(.real): return column
+                default: continue
+                }
             }
         }
         return nil
