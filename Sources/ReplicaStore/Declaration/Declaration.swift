@@ -143,6 +143,9 @@ enum Declaration {
         }
     }
 
+    /// Names that mean something of their own: the engine's, and SQLite's for the rowid.
+    private static let reserved: Set<String> = ["id", "rowid", "oid", "_rowid_"]
+
     /// Letters, digits and underscores, not beginning with a digit or `sync_`: such names need no care in SQL.
     static func isPlainName(_ name: String) -> Bool {
         let letters = name.utf8.allSatisfy {
@@ -152,7 +155,7 @@ enum Declaration {
         let first = name.utf8.first ?? UInt8(ascii: "0")
         return letters && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
             && name.utf8.count <= Limits.nameBytes
-            && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name) && name != "id"
+            && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name) && !reserved.contains(name.lowercased())
     }
 
     /// The column affinity rules of https://www.sqlite.org/datatype3.html, section 3.1.

@@ -197,7 +197,7 @@ extension Verification {
 
     private func checkCapture(of table: CompiledTable) throws {
         let expected = Capture.triggers(for: table)
-        for kind in ["insert", "update", "rename", "delete"] where kind != "update" || !table.columns.isEmpty {
+        for kind in Capture.kinds where kind != "update" || !table.columns.isEmpty {
             let name = "sync_\(kind)_\(table.name)"
             let sql = try reader.query(
                 "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", [Value(name)]
