@@ -252,7 +252,7 @@ final class Sealer {
             if state.alive { try store.setAlive(false, row: state.row) }
             let nothing = [Value](repeating: .null, count: table.columns.count)
             let buried = try write.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
-            try store.buryValues(write.id, buried ?? nothing)
+            try store.buryValues(write.id, of: state, buried ?? nothing)
         case .update: break
         }
     }

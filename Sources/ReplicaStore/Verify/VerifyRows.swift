@@ -141,7 +141,7 @@ extension Verification {
         for field in numbers {
             let name =
                 field == CompiledField.existence ? LoggedContents.existenceName : names[field] ?? "number \(field)"
-            let content = try? contents.content(of: version, table: table.name, id: id, field: name)
+            let content = try? contents.written(by: version, table: table.name, id: id, field: name)
             if content == nil {
                 report.add(
                     .unsignedWrite, "no change set in the log writes this at \(stamp)", table: table.name, id: id,
