@@ -179,9 +179,13 @@ extension Node {
         case .peerError(let notice) where notice.code == .busy:
             PeerSyncFailure(kind: .unreachable, message: "The peer is busy: \(notice.message). Try again later.")
         case .peerError(let notice):
-            PeerSyncFailure(
-                kind: notice.code == .refused ? .refused : .protocolError,
-                message: "The peer refused: \(notice.message)")
+            switch notice.code {
+            case .refused: PeerSyncFailure(kind: .refused, message: "The peer refused: \(notice.message)")
+            case .busy, .internal, .timeout:
+                PeerSyncFailure(
+                    kind: .interrupted, message: "The peer cannot go on now: \(notice.message). Try again later.")
+            default: PeerSyncFailure(kind: .protocolError, message: "The peer refused: \(notice.message)")
+            }
         case .refused(let notice): PeerSyncFailure(kind: .refused, message: "Refused: \(notice.message)")
         case .failed(let notice): PeerSyncFailure(kind: .local, message: "This node could not go on: \(notice.message)")
         case .timedOut(let timer):

@@ -1,7 +1,7 @@
 // Performs what one session asks for: frames over the link, batches into the store, timers.
 //
 // Invariant: the session's inputs are taken one after another, and its outputs are done in order; nothing waits in the
-// loop itself, so a slow disk or peer delays this session alone.
+// loop itself, so a slow disk or peer delays this session alone. A session that does not stay ends, whatever the peer does.
 
 internal import Logging
 internal import PeerTransport
@@ -45,6 +45,7 @@ final class SessionDriver: Sendable {
     /// What the peer said of other nodes and is not written down yet.
     private let thirdNodes = Mutex(PendingThirdNodes())
     private let live: Mutex<Bool>
+    private let lastProgress = Mutex(Monotonic.now)
     /// What TLS said where one side does not believe the other's certificate.
     private let refusal = Mutex<String?>(nil)
 
@@ -67,6 +68,12 @@ final class SessionDriver: Sendable {
     /// What a peer may make wait in memory: the widest window, and as much again in frames beside it. A peer that keeps
     /// to the protocol never comes near.
     private static let queuedBytes = Int(FrameLimits.greatestWindowBytes) * 2
+
+    /// What a peer that reads nothing more is given to take the last words.
+    private static let farewellSeconds = 10
+    /// How long a session that does not stay goes on without moving, though the peer gives signs of life: three times as
+    /// long as a database waits for another process's transaction.
+    private static let patienceSeconds = 180
 
     /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
     init(
@@ -142,9 +149,12 @@ final class SessionDriver: Sendable {
         inboxEnd.yield(.opened)
         let reading = Task { await read() }
         let writing = Task { await write() }
+        let patience = role.isOneShot ? Task { await watchProgress() } : nil
+        defer { patience?.cancel() }
         var result: SessionResult?
         for await input in inbox {
             if case .frame(let frame) = input { queued.withLock { $0.inbound -= frame.memoryBytes } }
+            if input.isProgress { lastProgress.withLock { $0 = Monotonic.now } }
             for output in session.handle(input, at: now()) {
                 if case .close(let ending, let summary) = output {
                     result = SessionResult(peer: peer, ending: ending, summary: summary)
@@ -154,7 +164,13 @@ final class SessionDriver: Sendable {
             if session.isClosed { break }
         }
         outboxEnd.finish()
+        let farewell = Task { [link] in
+            try await Task.sleep(for: .seconds(Self.farewellSeconds))
+            // Whoever still waits to send is told that it is over.
+            await link.close()
+        }
         await writing.value
+        farewell.cancel()
         await link.close()
         reading.cancel()
         await reading.value
@@ -168,6 +184,18 @@ final class SessionDriver: Sendable {
         }
         return result
             ?? SessionResult(peer: peer, ending: .disconnected("the session was cut off"), summary: session.progress)
+    }
+
+    /// Ends the session where nothing moves: a peer that only keeps it alive must not keep a command from ending.
+    private func watchProgress() async {
+        while !Task.isCancelled {
+            let quiet = (Monotonic.now.microseconds - lastProgress.withLock { $0 }.microseconds) / 1_000_000
+            guard quiet < Self.patienceSeconds else {
+                inboxEnd.yield(.transportClosed("the peer kept the session alive and did nothing for \(quiet) s"))
+                return
+            }
+            try? await Task.sleep(for: .seconds(Int64(Self.patienceSeconds) - quiet))
+        }
     }
 
     private func now() -> Moment { Moment(uptime: Monotonic.now, wall: node.clock()) }
@@ -347,6 +375,23 @@ extension SessionRole {
     /// Whether this side asked for a session that stays open.
     var isLive: Bool {
         if case .dialling(let mode) = self { mode.live } else { false }
+    }
+}
+
+extension SessionRole {
+    /// Whether this side asked for a session that ends when everything is exchanged.
+    var isOneShot: Bool {
+        if case .dialling(let mode) = self { !mode.live } else { false }
+    }
+}
+
+extension SessionInput {
+    /// Whether it takes the session further, rather than only keeping it alive.
+    var isProgress: Bool {
+        switch self {
+        case .frame(.ping), .frame(.pong), .timer, .localChanged: false
+        default: true
+        }
     }
 }
 

@@ -56,7 +56,14 @@ final class LinkHandler: ChannelInboundHandler {
         if context.channel.isActive { begin(context) }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    /// A channel that was closed before the handlers came onto it tells them nothing else.
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        timer?.cancel()
+        if case .handshaking = phase { fail(.cut(remote, during: .handshake), lingers: false) }
+        phase = .closed
+        queues.isClosed.store(true, ordering: .releasing)
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         begin(context)

@@ -1,6 +1,7 @@
 // Connections that this node makes.
 //
-// Invariant: a dial that was given up or failed leaves no connection behind.
+// Invariant: a dial ends, whatever the network and the peer do or leave undone; one that was given up or failed leaves no
+// connection behind.
 public import NIOCore
 internal import NIOPosix
 internal import Synchronization
@@ -45,6 +46,9 @@ private final class Dial: Sendable {
         case done
     }
 
+    /// Beside connecting and the handshake.
+    private static let slackMilliseconds = 2_000
+
     let promise: EventLoopPromise<PeerLink>
     private let endpoint: Endpoint
     private let limits: TransportLimits
@@ -58,6 +62,12 @@ private final class Dial: Sendable {
 
     func start(_ bootstrap: ClientBootstrap, context: TLSContext, offering: SessionProtocol) {
         guard isRunning else { return }
+        // Each step has a limit of its own; this one is for what lies between and beside them, as a name's look-up.
+        let milliseconds = limits.connectMilliseconds + limits.handshakeMilliseconds + Self.slackMilliseconds
+        let deadline = promise.futureResult.eventLoop.scheduleTask(in: .milliseconds(Int64(milliseconds))) {
+            self.giveUp(TransportError.dialTimeout(self.endpoint, milliseconds: milliseconds))
+        }
+        promise.futureResult.whenComplete { _ in deadline.cancel() }
         bootstrap.connect(host: endpoint.host, port: endpoint.port).whenComplete { result in
             switch result {
             case .failure(let error): self.finish(.failure(connectError(error, self.endpoint, self.limits)))
@@ -66,8 +76,10 @@ private final class Dial: Sendable {
         }
     }
 
-    func cancel() {
-        let channel = end()
+    func cancel() { giveUp(CancellationError()) }
+
+    private func giveUp(_ error: any Error) {
+        let channel = end(error)
         channel?.close(promise: nil)
     }
 
@@ -78,8 +90,15 @@ private final class Dial: Sendable {
             return true
         }
         guard isRunning else { return channel.close(promise: nil) }
+        // On one machine a dial of a port that nobody listens on may, by chance, be given that port as its own.
+        if let remote = channel.remoteAddress, remote == channel.localAddress {
+            channel.close(promise: nil)
+            return finish(.failure(TransportError.nobody(at: endpoint)))
+        }
         channel.eventLoop.execute {
             do {
+                // Reset already, as by a peer that died with the connection in its queue: handlers would hear of nothing.
+                guard channel.isActive else { throw ChannelError.ioOnClosedChannel }
                 try ChannelSetup.install(
                     on: channel, context: context, side: .client, offering: offering, limits: self.limits,
                     remote: ChannelSetup.text(channel.remoteAddress), opened: { self.finish($0.mapError { $0 }) })
@@ -105,13 +124,13 @@ private final class Dial: Sendable {
         if wasRunning { promise.completeWith(result) }
     }
 
-    private func end() -> (any Channel)? {
+    private func end(_ error: any Error) -> (any Channel)? {
         let (wasRunning, channel) = state.withLock { state -> (Bool, (any Channel)?) in
             guard case .running(let channel) = state else { return (false, nil) }
             state = .done
             return (true, channel)
         }
-        if wasRunning { promise.fail(CancellationError()) }
+        if wasRunning { promise.fail(error) }
         return channel
     }
 }
@@ -149,5 +168,20 @@ private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: Tr
                 : "check that a syncnode listens there, and on this port")
     default:
         return unreachable(ChannelSetup.reason(error), "check the address and the network")
+    }
+}
+
+extension TransportError {
+    fileprivate static func dialTimeout(_ endpoint: Endpoint, milliseconds: Int) -> TransportError {
+        TransportError(
+            .timedOut,
+            "cannot connect to \(endpoint): no session within \(milliseconds) ms; check the address, how names are looked up, and the network"
+        )
+    }
+
+    fileprivate static func nobody(at endpoint: Endpoint) -> TransportError {
+        TransportError(
+            .unreachable,
+            "cannot connect to \(endpoint): nobody listens there; check that a syncnode does, and on this port")
     }
 }

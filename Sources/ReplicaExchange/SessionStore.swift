@@ -86,7 +86,7 @@ public final class SessionStore: Sendable {
         }
         return LocalState(
             applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
-            schemaDigest: try replica.schemaDigest().bytes, held: try replica.held(),
+            schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
             thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
     }
 

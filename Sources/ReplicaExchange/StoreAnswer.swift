@@ -97,7 +97,7 @@ extension SessionStore {
     private static func notice(of error: any Error) -> ErrorNotice {
         let isFull = (error as? SQLError)?.isFull == true
         return ErrorNotice(
-            code: .internal,
+            code: isFull ? .busy : .internal,
             message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
             retryAfterMilliseconds: 60_000)
     }

@@ -153,7 +153,7 @@ func bytes(_ text: String) throws -> [UInt8] {
 private func number(_ text: String) throws -> UInt64 { try unwrap(UInt64(text)) }
 private func readStamp(_ text: String) throws -> Stamp { try unwrap(Int64(text).flatMap(Stamp.init(rawValue:))) }
 
-private func unwrap<Wrapped>(_ value: Wrapped?) throws -> Wrapped {
+func unwrap<Wrapped>(_ value: Wrapped?) throws -> Wrapped {
     guard let value else { throw VectorError(description: "unreadable \(Wrapped.self)") }
     return value
 }

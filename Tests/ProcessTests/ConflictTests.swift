@@ -30,6 +30,32 @@ import Testing
         try await hq.stop()
     }
 
+    /// Each bureau has the story from the agency; one adds a byline that the agency left out, and corrects the headline.
+    @Test(.timeLimit(.minutes(1))) func theSameStoryTakenInTwiceIsNoConflict() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
+        let server = try await nodes[0].serve()
+        let story = try bureaus.file(
+            "story.txt", "2024-05-01 Agency\n\nIZMIR, May 1 - The ferry to the islands runs again from today.\n")
+        var ids: Set<String> = []
+        for node in nodes.dropFirst() {
+            ids.insert(try await node.json("article", "import", story)[0]?["id"]?.text ?? node.name)
+        }
+        #expect(ids.count == 1, "\(ids)")
+        let id = try #require(ids.first)
+        try await nodes[1].run(
+            "article", "set", id, "headline=Ferry runs again", "byline=A. Writer", "pubstatus=canceled")
+        try await meet(nodes, server)
+        for node in nodes {
+            #expect(try await node.json("conflicts", "list", "--all")["conflicts"]?.elements == [], "\(node.name)")
+            #expect(
+                try await node.sql("SELECT headline, byline, pubstatus FROM articles")
+                    == "Ferry runs again|A. Writer|canceled")
+        }
+        try await server.stop()
+        try await expectAgreement(nodes)
+    }
+
     @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func theLoserIsKeptOrAcceptedForAll(keeping: Bool)
         async throws
     {

@@ -183,6 +183,40 @@ import Testing
         #expect(try a.seal() == SealReport())
     }
 
+    /// REPLACE would remove the row that has the rowid, and no trigger would be told.
+    @Test(arguments: [false, true]) func theRowidOfAnotherRowIsRefused(recursive: Bool) throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
+        try a.write { try $0.execute("PRAGMA recursive_triggers = \(recursive ? "ON" : "OFF")") }
+        try a.execute("INSERT INTO notes(rowid, id, title) VALUES (1, 'n1', 'a'), (2, 'n2', 'b'), (3, 'n3', 'c')")
+        let before = try a.contents("notes")
+        for sql in [
+            "REPLACE INTO notes(rowid, id) VALUES (2, 'n9')", "INSERT OR REPLACE INTO notes(oid, id) VALUES (2, 'n1')",
+            "INSERT OR IGNORE INTO notes(_rowid_, id) VALUES (2, 'n9')",
+            "UPDATE OR REPLACE notes SET rowid = 2 WHERE id = 'n1'",
+            "UPDATE OR REPLACE notes SET _rowid_ = 2, title = 'x' WHERE id = 'n3'",
+            "UPDATE OR REPLACE notes SET OID = rowid + 1",
+            "REPLACE INTO notes(rowid, id) SELECT rowid, id || 'x' FROM notes",
+        ] {
+            let error = #expect(throws: SQLError.self, "\(sql)") { try a.execute(sql) }
+            #expect(error?.message == "syncnode: this rowid of notes is taken; leave rowid out, rows are named by id")
+        }
+        #expect(try a.contents("notes") == before)
+        for sql in [
+            "REPLACE INTO notes(rowid, id, title) VALUES (2, 'n2', 'kept')",
+            "UPDATE notes SET rowid = 70 WHERE id = 'n1'",
+            "UPDATE notes SET rowid = rowid, id = 'n4' WHERE id = 'n3'",
+            "INSERT INTO notes(rowid, id) VALUES (NULL, 'n5')",
+            "REPLACE INTO notes(id, title) VALUES ('n1', 'x')", "INSERT INTO notes(rowid, id) VALUES (-7, 'n6')",
+        ] {
+            try a.execute(sql)
+        }
+        try workspace.pull(b, from: a)
+        #expect(try b.contents("notes") == a.contents("notes"))
+        #expect(try b.contents("notes").count == 5)
+        for replica in [a, b] { try replica.expectSound(workspace.authors) }
+    }
+
     @Test func theLongestIdIsTaken() throws {
         let workspace = try TestWorkspace()
         let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))

@@ -18,6 +18,7 @@ struct Oracle {
         let version: Version
         let cells: [Cell]
         let alive: Bool?
+        let isInsert: Bool
     }
 
     private(set) var writes: [Register: [Write]] = [:]
@@ -43,7 +44,7 @@ struct Oracle {
             let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
             func add(_ field: String, _ cells: [Cell], _ alive: Bool?, to writes: inout [Register: [Write]]) {
                 writes[Register(table: table.table, id: row.id, field: field), default: []]
-                    .append(Write(version: version, cells: cells, alive: alive))
+                    .append(Write(version: version, cells: cells, alive: alive, isInsert: row.kind == .insert))
             }
             if row.kind != .update { add("(row)", [], row.kind != .delete, to: &writes) }
             guard row.kind == .insert || row.kind == .update else { continue }
@@ -66,7 +67,16 @@ struct Oracle {
         writes[register]?.max { $0.version < $1.version }
     }
 
-    /// The keys of all lost writes, each with whether some witness wrote another value.
+    /// Replication.md, section 5: whether what a write lost to makes it worth looking at.
+    private func isShown(_ lost: Write, beside witness: Write, among writes: [Write]) -> Bool {
+        if lost.cells == witness.cells && lost.alive == witness.alive { return false }
+        guard lost.isInsert, lost.alive == nil else { return true }
+        let saidNothing = lost.cells.allSatisfy { $0 == .inline(.null) }
+        let wasKnown = writes.contains { $0.isInsert && $0.cells == lost.cells && saw(witness.version, $0.version) }
+        return !saidNothing && !wasKnown
+    }
+
+    /// The keys of all lost writes, each with whether it is shown beside some witness.
     func lost() -> [String: Bool] {
         var lost: [String: Bool] = [:]
         for (register, writes) in writes {
@@ -79,7 +89,7 @@ struct Oracle {
                 }
                 guard !witnesses.isEmpty else { continue }
                 let key = Ledger.key(table: register.table, id: register.id, field: register.field, version: l)
-                lost[key] = witnesses.contains { $0.cells != candidate.cells || $0.alive != candidate.alive }
+                lost[key] = witnesses.contains { isShown(candidate, beside: $0, among: writes) }
             }
         }
         return lost

@@ -77,6 +77,79 @@ import Testing
         try a.expectSound(workspace.authors)
     }
 
+    // MARK: Where a long backlog is cut
+
+    /// Transactions of these sizes, a moment apart, and within each a millisecond passes now and then.
+    private func transactions(_ sizes: [Int], pause: Int64, value: String = "", _ replica: Replica) throws {
+        var at = Self.monday
+        for (number, size) in sizes.enumerated() {
+            try replica.write { writer in
+                for index in 0..<size {
+                    try writer.execute(
+                        "INSERT INTO notes(id, title) VALUES (?, ?)", [Value("\(number)-\(index)"), Value(value)])
+                }
+            }
+            try replica.damage(
+                "UPDATE sync_journal_notes SET at = ? + n / 100 WHERE at > ?",
+                [
+                    .integer(at), .integer(Self.wednesday),
+                ])
+            at += Int64(size / 100) + pause
+        }
+    }
+
+    /// For each change set, which transactions stand in it.
+    private func transactionsByChangeSet(_ replica: Replica) throws -> [Set<Substring>] {
+        try replica.read {
+            try $0.query("SELECT body FROM sync_change_sets ORDER BY seq").compactMap(\.values[0].bytes)
+        }
+        .map { body in
+            Set(
+                try ChangeSetCodec.decode(body).tables.flatMap(\.rows).compactMap {
+                    "\($0.id)".split(separator: "-").first
+                })
+        }
+    }
+
+    @Test(arguments: [[6_000, 6_000, 6_000], [1, 9_998, 2, 9_999, 1], [7_000, 2_999, 2, 10_000, 5_000]])
+    func aBacklogIsCutBetweenTransactions(sizes: [Int]) throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        try transactions(sizes, pause: 5, a)
+        #expect(try a.status().unsealed == Int64(sizes.reduce(0, +)))
+        try a.seal()
+        let whole = try transactionsByChangeSet(a)
+        for number in sizes.indices {
+            #expect(whole.count { $0.contains("\(number)") } == 1, "transaction \(number) of \(sizes): \(whole)")
+        }
+        try a.expectSound(workspace.authors)
+    }
+
+    /// Bodies of a megabyte are full long before 10,000 rows.
+    @Test func aBodyIsCutBetweenTransactions() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
+        let sizes = [1_500, 1_500, 1_500, 1_500, 1_500, 1_500]
+        try transactions(sizes, pause: 3, value: String(repeating: "v", count: 240), a)
+        try a.seal()
+        let whole = try transactionsByChangeSet(a)
+        #expect(whole.count == 3 && whole.allSatisfy { $0.count == 2 }, "\(whole)")
+        try workspace.pull(b, from: a)
+        #expect(try b.contents("notes") == a.contents("notes"))
+        try b.expectSound(workspace.authors)
+    }
+
+    /// One that fits no change set is cut, and what stands beside it is not.
+    @Test func aTransactionThatFitsNowhereIsCutAlone() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        try transactions([3_000, 25_000, 3_000], pause: 50, a)
+        try a.seal()
+        let whole = try transactionsByChangeSet(a)
+        #expect(whole.count { $0.contains("1") } >= 3)
+        #expect(whole.count { $0.contains("0") } == 1 && whole.count { $0.contains("2") } == 1, "\(whole)")
+    }
+
     private func insert(_ count: Int, from first: Int, _ replica: Replica) throws {
         try replica.execute(
             """

@@ -46,19 +46,20 @@ final class Applier {
     enum Outcome {
         case applied(ChangeSetHeader, bodyBytes: Int)
         case duplicate
-        case hold(HeldCause, String, releaseAt: WallClock?)
+        case hold(HeldCause, String, until: HeldRelease)
     }
 
     private let transaction: EngineTransaction
     private let merger: RegisterMerger
-    private let heldOrigins: Set<Origin>
+    /// Origins of which something is held.
+    private let isHeld: (Origin) -> Bool
     /// Dots that the operator released whatever their stamps.
     private let released: Set<Dot>
     private var writer: Writer { transaction.writer }
 
-    init(_ transaction: EngineTransaction, heldOrigins: Set<Origin>, released: Set<Dot> = []) throws {
+    init(_ transaction: EngineTransaction, released: Set<Dot>, isHeld: @escaping (Origin) -> Bool) {
         self.transaction = transaction
-        self.heldOrigins = heldOrigins
+        self.isHeld = isHeld
         self.released = released
         merger = RegisterMerger(transaction)
     }
@@ -122,23 +123,25 @@ final class Applier {
     /// Something before it is missing: held where that is what waits, a gap otherwise.
     private func mustWait(_ header: ChangeSetHeader, _ record: OriginRecord) throws -> Outcome? {
         if header.sequence != record.applied.next {
-            guard heldOrigins.contains(header.origin) else {
+            guard isHeld(header.origin) else {
                 throw ApplyViolation(
                     kind: .gap, dot: header.dot,
                     description:
                         "\(header.dot) came while only \(record.applied) are known: what lies between is missing.")
             }
-            return .hold(.waitsForEarlier, "waits for \(header.origin):\(record.applied.next)", releaseAt: nil)
+            let predecessor = Dot(origin: header.origin, sequence: header.sequence.previous)
+            return .hold(.waitsForEarlier, "waits for \(predecessor)", until: .after(predecessor))
         }
         for (origin, sequence) in header.contextChanges.sorted {
             let known = transaction.origins[origin]?.applied ?? .zero
             guard known < sequence else { continue }
-            guard heldOrigins.contains(origin) else {
+            guard isHeld(origin) else {
                 throw ApplyViolation(
                     kind: .gap, dot: header.dot,
                     description: "\(header.dot) builds on \(origin):\(sequence), of which only \(known) are known.")
             }
-            return .hold(.waitsForEarlier, "waits for \(origin):\(known.next)", releaseAt: nil)
+            let missing = Dot(origin: origin, sequence: sequence)
+            return .hold(.waitsForEarlier, "waits for \(missing)", until: .after(missing))
         }
         return nil
     }
@@ -195,14 +198,17 @@ final class Applier {
         {
             return .hold(
                 .clockAhead, "stamped \(ahead / 1000) s ahead of this node's clock",
-                releaseAt: WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds))
+                until: .at(
+                    WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)))
         }
         for part in changeSet.tables {
             guard let table = transaction.table(named: part.table) else {
-                return .hold(.unknownTable, "names the table \(part.table), which is not declared here", releaseAt: nil)
+                return .hold(
+                    .unknownTable, "names the table \(part.table), which is not declared here", until: .declarations)
             }
             for field in part.fields where try !merger.agrees(field, with: table) {
-                return .hold(.schemaDiffers, "\(part.table).\(field.name) has other columns here", releaseAt: nil)
+                return .hold(
+                    .schemaDiffers, "\(part.table).\(field.name) has other columns here", until: .declarations)
             }
             if let column = Self.misfit(in: part, table) {
                 return .hold(
@@ -262,11 +268,12 @@ final class Applier {
             var state = try store.findOrMake(row.id)
             let target = RegisterMerger.Row(table: table, store: store, id: row.id)
             if row.kind.writesExistence {
-                try merger.mergeExistence(alive: row.kind != .delete, version, target, &state)
+                try merger.mergeExistence(row.kind, version, target, &state)
             }
             for (field, range) in plan?.fields ?? [] {
                 try merger.merge(
-                    field, version, cells: Array(row.cells[range]), values: Array(received[range]), target, state)
+                    field, row.kind, version, cells: Array(row.cells[range]), values: Array(received[range]), target,
+                    state)
             }
         }
     }

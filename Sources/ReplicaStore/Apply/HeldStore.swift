@@ -1,10 +1,23 @@
-// Change sets that wait: kept whole, with their values and the cause.
+// Change sets that wait: kept whole, with their values, the cause, and what releases them.
 //
-// Invariant: what is here was proven, and is applied nowhere yet.
+// Invariant: what is here was proven, and is applied nowhere yet. Only what may be released is ever read whole, so what
+// waits costs nothing while it waits.
 
 internal import ReplicationModel
 internal import ReplicationWire
 internal import Trust
+
+/// What has to come before a held change set is tried again.
+enum HeldRelease {
+    /// The clock.
+    case at(WallClock)
+    /// The change set that it builds on.
+    case after(Dot)
+    /// Other declarations than the present ones.
+    case declarations
+    /// Nobody can tell; it is tried with every batch.
+    case anything
+}
 
 enum HeldStore {
     struct Entry {
@@ -13,43 +26,70 @@ enum HeldStore {
         let from: NodeID?
     }
 
-    static func origins(_ reader: Reader, but number: Int64 = -1) throws -> Set<Origin> {
+    // MARK: What is held
+
+    static func all(_ reader: Reader) throws -> [HeldChangeSet] {
+        try reader.query("SELECT origin, seq, cause, detail, release_at FROM sync_held ORDER BY number").map(read)
+    }
+
+    /// The first of each origin, which is what keeps the rest of it waiting.
+    static func firstOfEachOrigin(_ reader: Reader) throws -> [HeldChangeSet] {
+        try reader.query(
+            """
+            \(Self.distinctOrigins)
+            SELECT h.origin, h.seq, h.cause, h.detail, h.release_at FROM origins
+            JOIN sync_held h ON h.origin = origins.origin
+                AND h.seq = (SELECT min(seq) FROM sync_held WHERE origin = origins.origin)
+            """
+        ).map(read)
+    }
+
+    private static func read(_ row: Row) throws -> HeldChangeSet {
+        guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
+            case .integer(let sequence) = row[1],
+            let cause = HeldCause(rawValue: row[2].string ?? "")
+        else { throw ReplicaError.damaged("sync_held") }
+        var release: WallClock?
+        if case .integer(let time) = row[4] { release = WallClock(milliseconds: time) }
+        return HeldChangeSet(
+            dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), cause: cause,
+            detail: row[3].string ?? "", releaseAt: release)
+    }
+
+    /// One step down the index for each origin, however much of it is held.
+    private static let distinctOrigins = """
+        WITH RECURSIVE origins(origin) AS (
+            SELECT min(origin) FROM sync_held UNION ALL
+            SELECT (SELECT min(origin) FROM sync_held WHERE origin > origins.origin) FROM origins WHERE origin IS NOT NULL)
+        """
+
+    static func origins(_ reader: Reader) throws -> Set<Origin> {
         Set(
-            try reader.query("SELECT DISTINCT origin FROM sync_held WHERE number <> ?", [.integer(number)]).compactMap {
-                guard case .blob(let bytes) = $0[0] else { return nil }
-                return Origin(bytes: bytes)
+            try reader.query("\(distinctOrigins) SELECT origin FROM origins WHERE origin IS NOT NULL").compactMap {
+                $0[0].bytes.flatMap { Origin(bytes: $0) }
             })
     }
 
-    static func all(_ reader: Reader) throws -> [HeldChangeSet] {
-        try reader.query("SELECT origin, seq, cause, detail, release_at FROM sync_held ORDER BY number").map { row in
-            guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
-                case .integer(let sequence) = row[1],
-                let cause = HeldCause(rawValue: row[2].string ?? "")
-            else { throw ReplicaError.damaged("sync_held") }
-            var release: WallClock?
-            if case .integer(let time) = row[4] { release = WallClock(milliseconds: time) }
-            return HeldChangeSet(
-                dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), cause: cause,
-                detail: row[3].string ?? "", releaseAt: release)
-        }
+    static func holds(_ origin: Origin, _ reader: Reader) throws -> Bool {
+        try reader.integer("SELECT EXISTS(SELECT 1 FROM sync_held WHERE origin = ?)", .blob(origin.bytes)) == 1
     }
 
+    // MARK: Holding and dropping
+
     static func hold(
-        _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, from peer: NodeID?, at time: WallClock, in writer: Writer
+        _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
+        at time: WallClock, in writer: Writer
     ) throws {
         try writer.execute(
             """
-            INSERT OR IGNORE INTO sync_held(origin, seq, cause, detail, release_at, received_at, received_from, signature,
-                body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT OR IGNORE INTO sync_held(origin, seq, cause, detail, release_at, waits_origin, waits_seq, tried_under,
+                received_at, received_from, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
-            [
-                .blob(held.dot.origin.bytes), .integer(Int64(bitPattern: held.dot.sequence.rawValue)),
-                Value(held.cause.rawValue), Value(held.detail),
-                held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
-                .integer(time.milliseconds), peer.map { .blob($0.bytes) } ?? .null, .blob(changeSet.sealed.signature),
-                .blob(changeSet.sealed.body),
-            ])
+            [.blob(held.dot.origin.bytes), .integer(Int64(bitPattern: held.dot.sequence.rawValue))]
+                + (try statement(held, release, writer)) + [
+                    .integer(time.milliseconds), peer.map { .blob($0.bytes) } ?? .null,
+                    .blob(changeSet.sealed.signature), .blob(changeSet.sealed.body),
+                ])
         guard writer.changedRowCount == 1 else { return }
         let number = writer.lastInsertedRow
         for (ordinal, value) in changeSet.sealed.values.enumerated() {
@@ -59,14 +99,25 @@ enum HeldStore {
         }
     }
 
-    static func restate(_ number: Int64, _ held: HeldChangeSet, in writer: Writer) throws {
+    static func restate(_ number: Int64, _ held: HeldChangeSet, until release: HeldRelease, in writer: Writer) throws {
         try writer.execute(
-            "UPDATE sync_held SET cause = ?, detail = ?, release_at = ? WHERE number = ?",
-            [
-                Value(held.cause.rawValue), Value(held.detail),
-                held.releaseAt.map { .integer($0.milliseconds) } ?? .null,
-                .integer(number),
-            ])
+            """
+            UPDATE sync_held SET cause = ?, detail = ?, release_at = ?, waits_origin = ?, waits_seq = ?, tried_under = ?
+            WHERE number = ?
+            """, try statement(held, release, writer) + [.integer(number)])
+    }
+
+    /// Cause, detail, and what releases it, as columns.
+    private static func statement(_ held: HeldChangeSet, _ release: HeldRelease, _ reader: Reader) throws -> [Value] {
+        let columns: [Value] =
+            switch release {
+            case .at(let time): [.integer(time.milliseconds), .null, .null, .null]
+            case .after(let dot):
+                [.null, .blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue)), .null]
+            case .declarations: [.null, .null, .null, try Settings.value("declared", reader) ?? .null]
+            case .anything: [.null, .null, .null, .null]
+            }
+        return [Value(held.cause.rawValue), Value(held.detail)] + columns
     }
 
     static func drop(_ number: Int64, in writer: Writer) throws {
@@ -74,27 +125,55 @@ enum HeldStore {
         try writer.execute("DELETE FROM sync_held WHERE number = ?", [.integer(number)])
     }
 
-    /// In the order of their origins and sequences, so that each comes after what it builds on within its origin.
-    static func load(_ reader: Reader) throws -> [Entry] {
-        try reader.query("SELECT number, received_from, signature, body FROM sync_held ORDER BY origin, seq").map {
-            row in
-            guard case .integer(let number) = row[0], case .blob(let signature) = row[2], case .blob(let body) = row[3]
-            else {
-                throw ReplicaError.damaged("sync_held")
-            }
-            let values = try reader.query(
-                "SELECT value FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)]
-            ).map { row -> [UInt8]? in
-                guard case .blob(let bytes) = row[0] else { return nil }
-                return bytes
-            }
-            var from: NodeID?
-            if case .blob(let bytes) = row[1] { from = NodeID(bytes: bytes) }
-            return Entry(
-                number: number,
-                changeSet: ProvenChangeSet(
-                    sealed: SealedChangeSet(body: body, signature: signature, values: values),
-                    changeSet: try ChangeSetCodec.decode(body), digest: SHA256.digest(body)), from: from)
+    // MARK: What may be released
+
+    /// Those whose time has come, that were tried under other declarations, or that the operator releases; by number, in
+    /// the order of their origins and sequences.
+    static func due(at time: WallClock, released: Set<Dot>, _ reader: Reader) throws -> [Int64] {
+        let declared = try Settings.value("declared", reader) ?? .null
+        var due = try reader.query(
+            """
+            SELECT origin, seq, number FROM sync_held WHERE release_at <= ?1 UNION
+            SELECT origin, seq, number FROM sync_held
+                WHERE release_at IS NULL AND waits_origin IS NULL AND (tried_under IS NULL OR tried_under <> ?2)
+            ORDER BY origin, seq
+            """, [.integer(time.milliseconds), declared]
+        ).compactMap(\.values[2].integer)
+        for dot in released.sorted(by: { $0.sequence < $1.sequence }) {
+            let number = try reader.integer(
+                "SELECT number FROM sync_held WHERE origin = ? AND seq = ?", .blob(dot.origin.bytes),
+                .integer(Int64(bitPattern: dot.sequence.rawValue)))
+            if let number, !due.contains(number) { due.append(number) }
         }
+        return due
+    }
+
+    /// Those that waited for a change set, or for one before it, of an origin.
+    static func waiting(for dot: Dot, _ reader: Reader) throws -> [Int64] {
+        try reader.query(
+            """
+            SELECT number FROM sync_held WHERE waits_origin = ? AND waits_seq <= ? AND waits_origin IS NOT NULL
+            ORDER BY origin, seq
+            """, [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
+        ).compactMap(\.values[0].integer)
+    }
+
+    /// One whole; nil where it went meanwhile.
+    static func load(_ number: Int64, _ reader: Reader) throws -> Entry? {
+        let rows = try reader.query(
+            "SELECT received_from, signature, body FROM sync_held WHERE number = ?", [.integer(number)])
+        guard let row = rows.first else { return nil }
+        guard case .blob(let signature) = row[1], case .blob(let body) = row[2] else {
+            throw ReplicaError.damaged("sync_held")
+        }
+        let values = try reader.query(
+            "SELECT value FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)]
+        ).map(\.values[0].bytes)
+        return Entry(
+            number: number,
+            changeSet: ProvenChangeSet(
+                sealed: SealedChangeSet(body: body, signature: signature, values: values),
+                changeSet: try ChangeSetCodec.decode(body), digest: SHA256.digest(body)),
+            from: row[0].bytes.flatMap { NodeID(bytes: $0) })
     }
 }

@@ -56,10 +56,11 @@ final class RegisterMerger {
 
     // MARK: Merging
 
-    func mergeExistence(alive: Bool, _ version: Version, _ row: Row, _ state: inout RowState) throws {
+    func mergeExistence(_ kind: RowChangeKind, _ version: Version, _ row: Row, _ state: inout RowState) throws {
         let before = state.alive
+        let alive = kind != .delete
         let wins = try merge(
-            Self.aliveness, version, content: .existence(alive: alive), row, state,
+            Self.aliveness, version, .init(content: .existence(alive: alive), isInsert: kind == .insert), row, state,
             newValues: { [.present(.integer(alive ? 1 : 0))] }, oldValues: { [.present(.integer(before ? 1 : 0))] })
         guard wins, alive != state.alive else { return }
         if alive {
@@ -76,12 +77,14 @@ final class RegisterMerger {
     }
 
     func merge(
-        _ field: CompiledField, _ version: Version, cells: [Cell], values: [LedgerValue], _ row: Row, _ state: RowState
+        _ field: CompiledField, _ kind: RowChangeKind, _ version: Version, cells: [Cell], values: [LedgerValue],
+        _ row: Row, _ state: RowState
     ) throws {
         let awaited = try transaction.isAwaited(table: row.table, row: state.row, field: field.number)
         let present = try presentValues(field, row, state)
         let wins = try merge(
-            (field.number, field.name), version, content: .cells(cells), row, state, newValues: { values },
+            (field.number, field.name), version, .init(content: .cells(cells), isInsert: kind == .insert), row, state,
+            newValues: { values },
             oldValues: {
                 guard !awaited, let present else { return field.columns.map { _ in .absent } }
                 return present.map { .present($0) }
@@ -117,7 +120,7 @@ final class RegisterMerger {
 
     /// Returns whether the newcomer wins.
     private func merge(
-        _ field: (number: Int64, name: String), _ version: Version, content: LoggedContents.Content, _ row: Row,
+        _ field: (number: Int64, name: String), _ version: Version, _ newcomer: LoggedContents.Written, _ row: Row,
         _ state: RowState, newValues: () -> [LedgerValue], oldValues: () throws -> [LedgerValue]
     ) throws -> Bool {
         let origins = transaction.origins
@@ -130,12 +133,21 @@ final class RegisterMerger {
             saw: { (new: Version, old: Version) throws(any Error) in try origins.saw(new, old, writer) })
         try row.store.addVersion(version, row: state.row, field: field.number)
 
-        func written(by other: Version) throws -> LoggedContents.Content? {
+        func written(by other: Version) throws -> LoggedContents.Written? {
             other == version
-                ? content : try contents.content(of: other, table: row.table.name, id: row.id, field: field.name)
+                ? newcomer : try contents.written(by: other, table: row.table.name, id: row.id, field: field.name)
         }
         func differs(from lost: Version) -> (Version) throws -> Bool {
-            { witness in try written(by: witness) != written(by: lost) }
+            { witness in
+                try LoggedContents.isShown(written(by: lost), beside: written(by: witness)) { content in
+                    try row.store.known(state, field: field.number).contains { seen in
+                        guard try origins.saw(witness, seen, writer), let seen = try written(by: seen) else {
+                            return false
+                        }
+                        return seen.isInsert && seen.content == content
+                    }
+                }
+            }
         }
         for gone in outcome.recovered {
             if let entry = entries.first(where: { $0.lost.version == gone }) { try ledger.remove(entry.number) }

@@ -85,7 +85,8 @@ extension Replica {
     /// - Parameter released: change sets that the operator releases, however far ahead their stamps are.
     @discardableResult
     public func releaseHeld(_ released: Set<Dot> = []) throws -> ApplyReport {
-        guard try read({ try $0.integer("SELECT EXISTS(SELECT 1 FROM sync_held)") }) == 1 else { return ApplyReport() }
+        let isDue = try read { try !HeldStore.due(at: clock(), released: released, $0).isEmpty }
+        guard isDue else { return ApplyReport() }
         try seal()
         return try engineWrite { writer in
             try Batch(writer, replica: self, peer: nil, released: released).run([])
@@ -95,6 +96,11 @@ extension Replica {
     /// What waits, oldest first.
     public func held() throws -> [HeldChangeSet] {
         try read { try HeldStore.all($0) }
+    }
+
+    /// The first change set of each origin that waits: what keeps the rest of it waiting.
+    public func firstHeld() throws -> [HeldChangeSet] {
+        try read { try HeldStore.firstOfEachOrigin($0) }
     }
 }
 
@@ -106,8 +112,12 @@ final class Batch {
     private let leftOut: Set<Origin>
     private let released: Set<Dot>
     private var transaction: EngineTransaction
-    private var applier: Applier
+    /// Of which something is held, or was left out by the peer: what builds on them waits, and is no gap.
+    private var heldOrigins: Set<Origin>
+    private lazy var applier = makeApplier()
     private var report = ApplyReport()
+    /// Of this batch, whether or not something held waited for them: asked once.
+    private var applied: [Dot] = []
 
     init(
         _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = []
@@ -119,7 +129,11 @@ final class Batch {
         self.released = released
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
-        applier = try Applier(transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
+        heldOrigins = leftOut.union(try HeldStore.origins(writer))
+    }
+
+    private func makeApplier() -> Applier {
+        Applier(transaction, released: released) { [unowned self] in heldOrigins.contains($0) }
     }
 
     func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
@@ -155,12 +169,11 @@ final class Batch {
         switch try attempt(changeSet, from: peer) {
         case .applied(let header, let bodyBytes): count(header, bodyBytes)
         case .duplicate: report.duplicates += 1
-        case .hold(let cause, let detail, let releaseAt):
-            let held = HeldChangeSet(dot: changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
-            try HeldStore.hold(changeSet, held, from: peer, at: transaction.now, in: writer)
+        case .hold(let cause, let detail, let release):
+            let held = HeldChangeSet(dot: changeSet.dot, cause, detail, until: release)
+            try HeldStore.hold(changeSet, held, until: release, from: peer, at: transaction.now, in: writer)
             report.held.append(held)
-            applier = try Applier(
-                transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
+            heldOrigins.insert(changeSet.dot.origin)
         }
     }
 
@@ -168,6 +181,7 @@ final class Batch {
         report.changeSets += 1
         report.changes += header.changes
         report.bytes += UInt64(bodyBytes) + header.besideBytes
+        applied.append(header.dot)
     }
 
     /// Applies under a savepoint: what a constraint of this schema forbids is held, and leaves nothing behind.
@@ -179,7 +193,9 @@ final class Batch {
             return outcome
         } catch let error as SQLError where error.isConstraint {
             try undo()
-            return .hold(.schemaDiffers, "a constraint of this schema forbids it: \(error.message)", releaseAt: nil)
+            // Another row may be what forbids it, so it is tried again whatever happens.
+            return .hold(
+                .schemaDiffers, "a constraint of this schema forbids it: \(error.message)", until: .anything)
         } catch let violation as ApplyViolation {
             try undo()
             throw violation
@@ -190,40 +206,54 @@ final class Batch {
         try writer.execute("ROLLBACK TO change_set")
         try writer.execute("RELEASE change_set")
         transaction = try EngineTransaction(writer, now: transaction.now)
-        applier = try Applier(transaction, heldOrigins: leftOut.union(HeldStore.origins(writer)), released: released)
+        applier = makeApplier()
     }
 
-    /// Tries what is held until nothing more can go in.
+    /// Tries what is held and may be released, and what was waiting for it in turn.
     private func takeHeld() throws {
-        var progress = true
-        while progress {
-            progress = false
-            for held in try HeldStore.load(writer) {
-                let before = try HeldStore.origins(writer, but: held.number)
-                applier = try Applier(transaction, heldOrigins: before, released: released)
-                do {
-                    switch try attempt(held.changeSet, from: held.from) {
-                    case .applied(let header, let bodyBytes):
-                        count(header, bodyBytes)
-                        try HeldStore.drop(held.number, in: writer)
-                        progress = true
-                    case .duplicate:
-                        try HeldStore.drop(held.number, in: writer)
-                        progress = true
-                    case .hold(let cause, let detail, let releaseAt):
-                        let now = HeldChangeSet(
-                            dot: held.changeSet.dot, cause: cause, detail: detail, releaseAt: releaseAt)
-                        try HeldStore.restate(held.number, now, in: writer)
-                    }
-                } catch let violation as ApplyViolation where violation.kind == .gap {
-                    continue
-                } catch let violation as ApplyViolation {
-                    // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
-                    report.violation = report.violation ?? violation
-                    try HeldStore.drop(held.number, in: writer)
-                }
-            }
+        var queue = try HeldStore.due(at: transaction.now, released: released, writer)[...]
+        while true {
+            // What was applied, from outside or from here, releases what waited for it.
+            for dot in applied { queue += try HeldStore.waiting(for: dot, writer) }
+            applied = []
+            guard let number = queue.popFirst() else { return }
+            if let entry = try HeldStore.load(number, writer) { try retry(entry) }
         }
+    }
+
+    private func retry(_ entry: HeldStore.Entry) throws {
+        let dot = entry.changeSet.dot
+        do {
+            switch try attempt(entry.changeSet, from: entry.from) {
+            case .applied(let header, let bodyBytes):
+                count(header, bodyBytes)
+                try drop(entry)
+            case .duplicate: try drop(entry)
+            case .hold(let cause, let detail, let release):
+                try HeldStore.restate(
+                    entry.number, HeldChangeSet(dot: dot, cause, detail, until: release), until: release, in: writer)
+            }
+        } catch let violation as ApplyViolation where violation.kind == .gap {
+            // What it waits for is not even held any more: it comes again, and this goes in after it.
+        } catch let violation as ApplyViolation {
+            // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
+            report.violation = report.violation ?? violation
+            try drop(entry)
+        }
+    }
+
+    private func drop(_ entry: HeldStore.Entry) throws {
+        try HeldStore.drop(entry.number, in: writer)
+        let origin = entry.changeSet.dot.origin
+        if try !leftOut.contains(origin) && !HeldStore.holds(origin, writer) { heldOrigins.remove(origin) }
+    }
+}
+
+extension HeldChangeSet {
+    init(dot: Dot, _ cause: HeldCause, _ detail: String, until release: HeldRelease) {
+        var releaseAt: WallClock?
+        if case .at(let time) = release { releaseAt = time }
+        self.init(dot: dot, cause: cause, detail: detail, releaseAt: releaseAt)
     }
 }
 

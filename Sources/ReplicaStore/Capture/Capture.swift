@@ -15,6 +15,12 @@ enum JournalOperation: Int64 {
 }
 
 enum Capture {
+    /// Counts up with every change to the triggers: a replica that has older ones is given these when it is opened.
+    static let form = 2
+
+    /// What the triggers are called after, `sync_KIND_TABLE`. One that was ever in use stays in the list, so that it is dropped.
+    static let kinds = ["insert", "update", "rename", "delete", "rowid", "move"]
+
     /// Milliseconds since 1970. Within one statement `now` stands still.
     private static let now = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
 
@@ -26,6 +32,10 @@ enum Capture {
     /// - UPDATE: one `update` naming the columns that changed; none where nothing did.
     /// - UPDATE of `id`: a `delete` and an `insert`.
     /// - DELETE, and the delete half of REPLACE with recursive triggers: one `delete` with all values.
+    ///
+    /// Without recursive triggers REPLACE tells nobody of a row that it removes. Where it removes the row of the same id,
+    /// that does not matter; one with the same rowid would be gone without a trace, so a rowid that is taken is refused.
+    /// A rowid that SQLite chooses reads as -1 in `BEFORE INSERT`.
     static func triggers(for table: CompiledTable) -> String {
         let name = table.name
         let journal = "\"sync_journal_\(name)\""
@@ -33,7 +43,8 @@ enum Capture {
         let oldColumns = columns.map { ", \"old_\($0)\"" }.joined()
         let oldValues = columns.map { ", OLD.\"\($0)\"" }.joined()
         let everything = columns.isEmpty ? "0" : String((Int64(1) << Int64(columns.count)) - 1)
-        let drops = ["insert", "update", "rename", "delete"]
+        let drops =
+            kinds
             .map { "DROP TRIGGER IF EXISTS \"sync_\($0)_\(name)\";" }.joined(separator: "\n")
         var statements = [
             drops,
@@ -55,6 +66,16 @@ enum Capture {
                 INSERT INTO \(journal)(id, at, op, mask\(oldColumns))
                 VALUES (OLD.id, \(now), \(JournalOperation.delete.rawValue), \(everything)\(oldValues));
                 INSERT INTO \(journal)(id, at, op) VALUES (NEW.id, \(now), \(JournalOperation.insert.rawValue));
+            END;
+            """,
+            """
+            CREATE TRIGGER "sync_rowid_\(name)" BEFORE INSERT ON "\(name)" WHEN NEW._rowid_ IS NOT -1 BEGIN
+                \(rowidCheck(table, but: "NEW.id"))
+            END;
+            """,
+            """
+            CREATE TRIGGER "sync_move_\(name)" BEFORE UPDATE OF rowid, oid, _rowid_ ON "\(name)" BEGIN
+                \(rowidCheck(table, but: "OLD.id"))
             END;
             """,
         ]
@@ -82,6 +103,14 @@ enum Capture {
         let differs = "NEW.\"\(column)\" IS NOT OLD.\"\(column)\" COLLATE BINARY"
         return table.textColumns.contains(column)
             ? "(\(differs))" : "(\(differs) OR typeof(NEW.\"\(column)\") IS NOT typeof(OLD.\"\(column)\"))"
+    }
+
+    /// Refuses to take the rowid of a row other than this.
+    private static func rowidCheck(_ table: CompiledTable, but id: String) -> String {
+        """
+        SELECT RAISE(ABORT, 'syncnode: this rowid of \(table.name) is taken; leave rowid out, rows are named by id')
+                WHERE EXISTS (SELECT 1 FROM "\(table.name)" WHERE _rowid_ = NEW._rowid_ AND id IS NOT \(id));
+        """
     }
 
     /// Refuses, to the program that writes, what could not be replicated.

@@ -13,10 +13,14 @@ struct JournalEntry {
     let at: WallClock
     let operation: JournalOperation
     let mask: Int64
+
+    /// Milliseconds between two entries that follow each other.
+    func pause(since earlier: JournalEntry) -> Int64 { at.milliseconds &- earlier.at.milliseconds }
 }
 
 /// A bounded run of unsealed entries, and what the values were at its end.
 struct JournalChunk {
+    /// In the order in which they are stamped; where more follow, they end where the writer paused (`TransactionBorder`).
     let entries: [JournalEntry]
     /// For each table, the last journal number in this chunk; nil where it holds none of the table's.
     let lastNumbers: [Int64?]
@@ -49,17 +53,21 @@ enum JournalReader {
     static func chunk(_ tables: [CompiledTable], limit: Int, _ reader: Reader) throws -> JournalChunk {
         let queues = try tables.indices.map { try entries(of: tables[$0], index: $0, limit: limit + 1, reader) }
         var heads = [Int](repeating: 0, count: queues.count)
+        // One more than fits, to see what pause comes before it.
         var merged: [JournalEntry] = []
-        var last = [Int64?](repeating: nil, count: queues.count)
-        while merged.count < limit {
+        while merged.count <= limit {
             let candidates = queues.indices.filter { heads[$0] < queues[$0].count }
             guard let next = candidates.min(by: { queues[$0][heads[$0]].at < queues[$1][heads[$1]].at }) else { break }
-            let entry = queues[next][heads[next]]
-            merged.append(entry)
-            last[next] = entry.n
+            merged.append(queues[next][heads[next]])
             heads[next] += 1
         }
-        let reachesEnd = queues.indices.allSatisfy { heads[$0] == queues[$0].count }
+        let reachesEnd = merged.count <= limit
+        if !reachesEnd {
+            let end = TransactionBorder.cut(in: 0..<limit) { merged[$0].pause(since: merged[$0 - 1]) }
+            merged.removeSubrange(end...)
+        }
+        var last = [Int64?](repeating: nil, count: queues.count)
+        for entry in merged { last[entry.table] = entry.n }
         return JournalChunk(entries: merged, lastNumbers: last, reachesEnd: reachesEnd)
     }
 

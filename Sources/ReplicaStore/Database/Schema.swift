@@ -102,12 +102,27 @@ enum Schema {
             number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
             dismissed INTEGER NOT NULL DEFAULT 0);
         """,
+        """
+        -- A held change set says what releases it, so that nothing else makes anyone read it: its time, an earlier change set,
+        -- or other declarations than those it was tried under; where it says nothing, it is tried again each time.
+        CREATE TABLE sync_held_2(
+            number INTEGER PRIMARY KEY, origin BLOB NOT NULL, seq INTEGER NOT NULL, cause TEXT NOT NULL,
+            detail TEXT NOT NULL, release_at INTEGER, waits_origin BLOB, waits_seq INTEGER, tried_under TEXT,
+            received_at INTEGER NOT NULL, received_from BLOB, signature BLOB NOT NULL, body BLOB NOT NULL,
+            UNIQUE(origin, seq));
+        INSERT INTO sync_held_2(number, origin, seq, cause, detail, release_at, received_at, received_from, signature, body)
+            SELECT number, origin, seq, cause, detail, release_at, received_at, received_from, signature, body FROM sync_held;
+        DROP TABLE sync_held;
+        ALTER TABLE sync_held_2 RENAME TO sync_held;
+        CREATE INDEX sync_held_by_time ON sync_held(release_at) WHERE release_at IS NOT NULL;
+        CREATE INDEX sync_held_by_wait ON sync_held(waits_origin, waits_seq) WHERE waits_origin IS NOT NULL;
+        CREATE INDEX sync_held_by_schema ON sync_held(tried_under) WHERE release_at IS NULL AND waits_origin IS NULL;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.
     static func companions(of table: String, columns: [String]) -> String {
         let old = columns.map { ", \"old_\($0)\"" }.joined()
-        let buried = columns.map { ", \"\($0)\"" }.joined()
         return """
             -- What was written: by programs (`id` is the row's), and over what applying overwrote (`id` is the row number).
             CREATE TABLE "sync_journal_\(table)"(
@@ -120,8 +135,6 @@ enum Schema {
             CREATE TABLE "sync_versions_\(table)"(
                 row INTEGER NOT NULL, field INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL,
                 seq INTEGER NOT NULL, PRIMARY KEY(row, field, stamp, origin)) WITHOUT ROWID;
-            -- The values of deleted rows.
-            CREATE TABLE "sync_graveyard_\(table)"(id TEXT PRIMARY KEY NOT NULL\(buried));
             """
     }
 }

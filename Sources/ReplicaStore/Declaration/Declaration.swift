@@ -77,6 +77,7 @@ enum Declaration {
         }
         let appeared = try declareFields(of: table, number: number, in: writer)
         let compiled = try load(number: number, name: table.name, writer)
+        try Graveyard.bringUpToDate(compiled, in: writer)
         let capture = Capture.triggers(for: compiled)
         let present = try writer.query("SELECT capture FROM sync_tables WHERE number = ?", [.integer(number)]).first?[0]
             .string
@@ -101,7 +102,6 @@ enum Declaration {
                 """
                 ALTER TABLE "\(table.name)" ADD COLUMN "\(column.name)" \(column.definition);
                 ALTER TABLE "sync_journal_\(table.name)" ADD COLUMN "old_\(column.name)";
-                ALTER TABLE "sync_graveyard_\(table.name)" ADD COLUMN "\(column.name)";
                 """)
             try insertColumn(column.name, position: position, table: number, in: writer)
             position += 1
@@ -149,6 +149,9 @@ enum Declaration {
         }
     }
 
+    /// Names that mean something of their own: the engine's, and SQLite's for the rowid.
+    private static let reserved: Set<String> = ["id", "rowid", "oid", "_rowid_"]
+
     /// Letters, digits and underscores, not beginning with a digit or `sync_`: such names need no care in SQL.
     static func isPlainName(_ name: String) -> Bool {
         let letters = name.utf8.allSatisfy {
@@ -158,7 +161,8 @@ enum Declaration {
         let first = name.utf8.first ?? UInt8(ascii: "0")
         return letters && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
             && name.utf8.count <= Limits.nameBytes
-            && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name) && name != "id"
+            && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name)
+            && !reserved.contains(name.lowercased())
     }
 
     /// The column affinity rules of https://www.sqlite.org/datatype3.html, section 3.1.

@@ -56,7 +56,7 @@ final class Ledger {
         return entries
     }
 
-    /// - Parameter differs: whether a witness wrote another value than the lost write.
+    /// - Parameter differs: whether the lost write is shown beside a witness (`LoggedContents.isShown`).
     func add(
         _ lost: LostWrite, table: CompiledTable, id: RowID, row: Int64, field: (number: Int64, name: String),
         values: [LedgerValue], differs: (Version) throws -> Bool

@@ -12,6 +12,13 @@ final class LoggedContents {
         case cells([Cell])
     }
 
+    /// What one write wrote to the register.
+    struct Written: Hashable {
+        let content: Content
+        /// An insert wrote it, together with the rest of the row.
+        let isInsert: Bool
+    }
+
     /// What a register of existence is called where fields are named.
     static let existenceName = "(row)"
 
@@ -37,22 +44,43 @@ final class LoggedContents {
 
     init(_ reader: Reader) { self.reader = reader }
 
+    /// Whether a lost write is shown beside a witness, which may as well have been told of something new by it.
+    ///
+    /// Not where both wrote the same value. Nor where the lost write was an insert that says nothing new: it left the field
+    /// NULL, or wrote what another insert of the row had written that the witness had seen and replaced. So a story that
+    /// two offline bureaus took in alike, and one of them then corrected, is no conflict for anybody to look at.
+    ///
+    /// It follows from these writes and from what the witness had seen, and so is the same on every replica.
+    static func isShown(
+        _ lost: Written?, beside witness: Written?, sawInsert: (Content) throws -> Bool
+    ) rethrows -> Bool {
+        guard lost?.content != witness?.content else { return false }
+        guard let lost, lost.isInsert, case .cells(let cells) = lost.content else { return true }
+        if cells.allSatisfy({ $0 == .inline(.null) }) { return false }
+        return try !sawInsert(lost.content)
+    }
+
     /// Nil where the log does not hold such a write: the replica is damaged then, and `verify` says how.
-    func content(of version: Version, table: String, id: RowID, field: String) throws -> Content? {
+    func written(by version: Version, table: String, id: RowID, field: String) throws -> Written? {
         guard let decoded = try decoded(version.dot) else { return nil }
         guard let part = decoded.changeSet.tables.first(where: { $0.table == table }) else { return nil }
         for index in decoded.rows[table]?[id] ?? [] {
             let row = part.rows[index]
             guard row.stamp == version.stamp else { continue }
             if field == Self.existenceName {
-                if row.kind.writesExistence { return .existence(alive: row.kind != .delete) }
+                if row.kind.writesExistence {
+                    return Written(content: .existence(alive: row.kind != .delete), isInsert: row.kind == .insert)
+                }
                 continue
             }
             guard row.kind == .insert || row.kind == .update else { continue }
             var start = 0
             for number in part.fieldSets[row.fieldSet] {
                 let count = part.fields[number].columns.count
-                if part.fields[number].name == field { return .cells(Array(row.cells[start..<start + count])) }
+                if part.fields[number].name == field {
+                    return Written(
+                        content: .cells(Array(row.cells[start..<start + count])), isInsert: row.kind == .insert)
+                }
                 start += count
             }
         }

@@ -254,12 +254,20 @@ final class TableStore {
         try setAliveStatement.run()
     }
 
-    /// Puts values that a program deleted into the graveyard.
-    func buryValues(_ id: RowID, _ values: [Value]) throws {
-        let columns = table.columns.map { ", \"\($0)\"" }.joined()
-        let parameters = String(repeating: ", ?", count: values.count)
+    /// Puts values that a program deleted into the graveyard, by column position. Registers that nobody wrote have their
+    /// defaults there.
+    func buryValues(_ id: RowID, of state: RowState, _ values: [Value]) throws {
+        let positions = try table.fields.filter { try isWritten(state, field: $0.number) }.flatMap(\.positions)
+        let columns = positions.map { ", \"\(table.columns[$0])\"" }.joined()
+        let parameters = String(repeating: ", ?", count: positions.count)
         try writer.execute(
-            "INSERT OR REPLACE INTO \(home(false))(id\(columns)) VALUES (?\(parameters))", [.text(id.bytes)] + values)
+            "INSERT OR REPLACE INTO \(home(false))(id\(columns)) VALUES (?\(parameters))",
+            [.text(id.bytes)] + positions.map { values[$0] })
+    }
+
+    private func isWritten(_ state: RowState, field: Int64) throws -> Bool {
+        if let shape = state.shape, try shapes.contains(field, in: shape) { return true }
+        return try current(state, field: field) != nil
     }
 
     func clearGrave(_ id: RowID) throws {

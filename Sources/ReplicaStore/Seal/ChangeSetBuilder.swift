@@ -12,11 +12,30 @@ struct ChangeSetBuilder {
         var rows: [RowChange] = []
     }
 
+    /// How much of the limits some row changes take up.
+    struct Size {
+        private var rows = 0
+        private var body = 0
+        private(set) var beside = 0
+        var isEmpty: Bool { rows == 0 }
+
+        /// Counts one more; false, and unchanged, where it does not fit. One always fits alone.
+        mutating func add(_ id: RowID, _ cells: [Cell]) -> Bool {
+            let cost = ChangeSetBuilder.cost(id, cells)
+            let fits =
+                rows < Limits.rowChanges && body + cost.body <= Limits.bodyBytes
+                && beside + cost.beside <= Limits.besideBytes
+            guard fits || isEmpty else { return false }
+            rows += 1
+            body += cost.body
+            beside += cost.beside
+            return true
+        }
+    }
+
     private let tables: [CompiledTable]
     private var parts: [TableRows]
-    private var rowCount = 0
-    private var bodyBytes = 0
-    private var besideBytes = 0
+    private var size = Size()
     private var changes: UInt64 = 0
     private var firstStamp = Stamp.greatest
     private var lastStamp = Stamp.zero
@@ -26,7 +45,7 @@ struct ChangeSetBuilder {
         parts = tables.map { _ in TableRows() }
     }
 
-    var isEmpty: Bool { rowCount == 0 }
+    var isEmpty: Bool { size.isEmpty }
 
     /// How a value stands in a body.
     static func cell(_ value: Value) -> Cell {
@@ -54,18 +73,9 @@ struct ChangeSetBuilder {
         return (body, beside)
     }
 
-    func hasRoom(for id: RowID, _ cells: [Cell]) -> Bool {
-        guard !isEmpty else { return true }
-        let cost = Self.cost(id, cells)
-        return rowCount < Limits.rowChanges && bodyBytes + cost.body <= Limits.bodyBytes
-            && besideBytes + cost.beside <= Limits.besideBytes
-    }
-
     mutating func add(table: Int, kind: RowChangeKind, id: RowID, stamp: Stamp, fields: [Int], cells: [Cell]) {
-        let cost = Self.cost(id, cells)
-        bodyBytes += cost.body
-        besideBytes += cost.beside
-        rowCount += 1
+        let fits = size.add(id, cells)
+        precondition(fits, "a change set is cut before it is full")
         changes += UInt64(fields.count) + (kind.writesExistence ? 1 : 0)
         firstStamp = min(firstStamp, stamp)
         lastStamp = max(lastStamp, stamp)
@@ -87,7 +97,7 @@ struct ChangeSetBuilder {
         let header = ChangeSetHeader(
             origin: origin, sequence: sequence, previous: previous, contextChanges: contextChanges,
             firstStamp: firstStamp,
-            lastStamp: lastStamp, totalsBefore: totalsBefore, changes: changes, besideBytes: UInt64(besideBytes))
+            lastStamp: lastStamp, totalsBefore: totalsBefore, changes: changes, besideBytes: UInt64(size.beside))
         let changed = zip(tables, parts).filter { !$0.1.rows.isEmpty }.sorted { $0.0.name < $1.0.name }
         return ChangeSet(
             header: header,

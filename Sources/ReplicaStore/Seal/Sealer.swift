@@ -41,13 +41,12 @@ final class Sealer {
     func sealChunk(limit: Int = Limits.rowChanges) throws -> Bool {
         let chunk = try JournalReader.chunk(transaction.tables, limit: limit, writer)
         guard !chunk.entries.isEmpty else { return true }
-        let rows = coalesce(chunk)
+        let (rows, stamps) = coalesce(chunk)
         let later = try laterWrites(chunk, rows)
         var writes: [RowWrite] = []
         for row in rows { try appendWrites(of: row, later: later[row.table], to: &writes) }
         writes.sort { $0.stamp < $1.stamp }
-        for write in writes { try seal(write) }
-        try flush()
+        try seal(writes, pauses: Self.pauses(before: writes, in: chunk, stamps))
         for (index, number) in chunk.lastNumbers.enumerated() {
             guard let number else { continue }
             try writer.execute(
@@ -73,13 +72,17 @@ final class Sealer {
         let id: RowID
     }
 
-    private func coalesce(_ chunk: JournalChunk) -> [PendingRow] {
+    /// - Returns: also the stamp of each entry.
+    private func coalesce(_ chunk: JournalChunk) -> (rows: [PendingRow], stamps: [Stamp]) {
+        var stamps: [Stamp] = []
+        stamps.reserveCapacity(chunk.entries.count)
         var rows: [PendingRow] = []
         rows.reserveCapacity(chunk.entries.count)
         var index: [RowKey: Int] = [:]
         index.reserveCapacity(chunk.entries.count)
         for entry in chunk.entries {
             stamp = stamp.following(at: check.time(of: entry.at))
+            stamps.append(stamp)
             let table = transaction.tables[entry.table]
             let key = RowKey(table: entry.table, id: entry.id)
             let place = index[key] ?? rows.count
@@ -106,7 +109,20 @@ final class Sealer {
             case .overwritten: break
             }
         }
-        return rows
+        return (rows, stamps)
+    }
+
+    /// For each write, the longest pause between the entries that lie between it and the write before it.
+    private static func pauses(before writes: [RowWrite], in chunk: JournalChunk, _ stamps: [Stamp]) -> [Int64] {
+        var entry = 0
+        return writes.map { write in
+            var longest: Int64 = 0
+            while entry < stamps.count, stamps[entry] <= write.stamp {
+                if entry > 0 { longest = max(longest, chunk.entries[entry].pause(since: chunk.entries[entry - 1])) }
+                entry += 1
+            }
+            return longest
+        }
     }
 
     private func laterWrites(_ chunk: JournalChunk, _ rows: [PendingRow]) throws -> [JournalReader.LaterWrites?] {
@@ -187,13 +203,27 @@ final class Sealer {
 
     // MARK: One row change, into the body and into the metadata
 
-    private func seal(_ write: RowWrite) throws {
-        let table = transaction.tables[write.table]
-        var cells: [Cell] = []
-        for field in write.fields {
-            for position in table.fields[field].positions { cells.append(write.cells[position]) }
+    /// Seals writes, ascending by stamp, into as few change sets as the limits allow, cut where the writer paused.
+    private func seal(_ writes: [RowWrite], pauses: [Int64]) throws {
+        let cells = writes.map { write in
+            write.fields.flatMap { field in
+                transaction.tables[write.table].fields[field].positions.map { write.cells[$0] }
+            }
         }
-        if !builder.hasRoom(for: write.id, cells) { try flush() }
+        var start = 0
+        while start < writes.count {
+            var size = ChangeSetBuilder.Size()
+            var end = start
+            while end < writes.count, size.add(writes[end].id, cells[end]) { end += 1 }
+            if end < writes.count { end = TransactionBorder.cut(in: start..<end) { pauses[$0] } }
+            for index in start..<end { try seal(writes[index], cells[index]) }
+            try flush()
+            start = end
+        }
+    }
+
+    private func seal(_ write: RowWrite, _ cells: [Cell]) throws {
+        let table = transaction.tables[write.table]
         builder.add(
             table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields, cells: cells)
         let version = Version(stamp: write.stamp, origin: own.origin, sequence: own.applied.next)
@@ -222,7 +252,7 @@ final class Sealer {
             if state.alive { try store.setAlive(false, row: state.row) }
             let nothing = [Value](repeating: .null, count: table.columns.count)
             let buried = try write.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
-            try store.buryValues(write.id, buried ?? nothing)
+            try store.buryValues(write.id, of: state, buried ?? nothing)
         case .update: break
         }
     }

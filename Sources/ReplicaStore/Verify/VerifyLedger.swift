@@ -56,10 +56,12 @@ extension Verification {
         let key = Ledger.key(table: table.name, id: rowID, field: field, version: version)
         if row[1].string != key { add("its key is \(row[1].string ?? "none") where the lost write makes it \(key)") }
         guard !distrusted.contains(version.dot) else { return }
-        guard let content = try? contents.content(of: version, table: table.name, id: rowID, field: field) else {
-            return add("the lost write is not in the log")
+        func written(_ version: Version) -> LoggedContents.Written? {
+            (try? contents.written(by: version, table: table.name, id: rowID, field: field)) ?? nil
         }
-        try checkValues(of: number, content, add)
+        guard let lost = written(version) else { return add("the lost write is not in the log") }
+        try checkValues(of: number, lost.content, add)
+        let known = try writes(of: rowNumber, fieldNumber, table, origins)
 
         var shown = false
         for witness in try reader.query(
@@ -70,12 +72,16 @@ extension Verification {
                 continue
             }
             guard !distrusted.contains(other.dot) else { return }
-            let written = try? contents.content(of: other, table: table.name, id: rowID, field: field)
-            if written == nil { add("the write it lost to, \(other), is not in the log") }
-            if (written != content) != (witness[3] == .integer(1)) {
-                add("whether \(other) wrote another value is kept wrongly")
+            let winner = written(other)
+            if winner == nil { add("the write it lost to, \(other), is not in the log") }
+            let isShown = try LoggedContents.isShown(lost, beside: winner) { content in
+                try known.contains { seen in
+                    try origins.saw(other, seen, reader)
+                        && written(seen) == LoggedContents.Written(content: content, isInsert: true)
+                }
             }
-            shown = shown || written != content
+            if isShown != (witness[3] == .integer(1)) { add("whether it is shown beside \(other) is kept wrongly") }
+            shown = shown || isShown
         }
         if shown != (row[8] == .integer(1)) { add("whether the conflict is shown is kept wrongly") }
     }
@@ -108,7 +114,7 @@ extension Verification {
         // Lost writes need two origins; where only one wrote a register beside its insert, the insert's may be the other.
         try reader.forEach(
             """
-            SELECT v.row, v.field, count(*), r.id, r.shape, r.stamp, r.origin, r.seq FROM "sync_versions_\(table.name)" v
+            SELECT v.row, v.field, count(*), r.id FROM "sync_versions_\(table.name)" v
             JOIN "sync_rows_\(table.name)" r ON r.row = v.row GROUP BY v.row, v.field
             HAVING count(DISTINCT v.origin) > 1 OR min(v.origin) IS NOT r.origin
             """
@@ -120,25 +126,31 @@ extension Verification {
                 report.uncheckedRegisters += 1
                 return
             }
-            var writes = try versions(of: number, field, table, origins)
-            if let known = row[4].integer, try field == CompiledField.existence || shape(known).contains(field),
-                let base = version(row.values[5...7], origins)
-            {
-                writes.append(base)
-            }
+            let writes = try writes(of: number, field, table, origins)
             guard !writes.contains(where: { distrusted.contains($0.dot) }) else { return }
             let name = field == CompiledField.existence ? LoggedContents.existenceName : names[field]?.name ?? ""
             try compare(lost: lost(among: writes, origins), number, field, table, RowID(bytes: id), name, origins)
         }
     }
 
-    private func versions(
+    /// Every write of one register: those of its own, and the insert that stands for its fields.
+    private func writes(
         of row: Int64, _ field: Int64, _ table: CompiledTable, _ origins: OriginBook
     ) throws -> [Version] {
-        try reader.query(
+        var writes = try reader.query(
             "SELECT stamp, origin, seq FROM \"sync_versions_\(table.name)\" WHERE row = ? AND field = ?",
             [.integer(row), .integer(field)]
         ).compactMap { version($0.values[...], origins) }
+        let insert = try reader.query(
+            "SELECT shape, stamp, origin, seq FROM \"sync_rows_\(table.name)\" WHERE row = ?", [.integer(row)]
+        ).first
+        if let insert, let known = insert[0].integer,
+            try field == CompiledField.existence || shape(known).contains(field),
+            let base = version(insert.values[1...3], origins)
+        {
+            writes.append(base)
+        }
+        return writes
     }
 
     /// Each lost write with what it lost to.

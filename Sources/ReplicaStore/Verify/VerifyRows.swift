@@ -141,7 +141,7 @@ extension Verification {
         for field in numbers {
             let name =
                 field == CompiledField.existence ? LoggedContents.existenceName : names[field] ?? "number \(field)"
-            let content = try? contents.content(of: version, table: table.name, id: id, field: name)
+            let content = try? contents.written(by: version, table: table.name, id: id, field: name)
             if content == nil {
                 report.add(
                     .unsignedWrite, "no change set in the log writes this at \(stamp)", table: table.name, id: id,
@@ -197,7 +197,7 @@ extension Verification {
 
     private func checkCapture(of table: CompiledTable) throws {
         let expected = Capture.triggers(for: table)
-        for kind in ["insert", "update", "rename", "delete"] where kind != "update" || !table.columns.isEmpty {
+        for kind in Capture.kinds where kind != "update" || !table.columns.isEmpty {
             let name = "sync_\(kind)_\(table.name)"
             let sql = try reader.query(
                 "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", [Value(name)]

@@ -21,12 +21,15 @@ struct HostilePeer {
         self.certificate = certificate ?? membership.certificate
     }
 
-    func dial(_ server: Server) async throws -> PeerLink {
-        let context = try TLSContext(
+    func context() throws -> TLSContext {
+        try TLSContext(
             certificate: certificate, key: identity.key, authority: authority, acceptsJoins: false, clock: { now() },
             admission: { (_, _) throws(CertificateRefusal) in })
-        return try await PeerDialer(group: MultiThreadedEventLoopGroup.singleton)
-            .dial(Endpoint(server.address), context: context)
+    }
+
+    func dial(_ server: Server) async throws -> PeerLink {
+        try await PeerDialer(group: MultiThreadedEventLoopGroup.singleton)
+            .dial(Endpoint(server.address), context: context())
     }
 
     /// Greets, sends frames, and gives the error with which the server answers; nil where it says goodbye or closes.
