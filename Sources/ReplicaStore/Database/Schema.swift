@@ -102,6 +102,14 @@ enum Schema {
             number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
             dismissed INTEGER NOT NULL DEFAULT 0);
         """,
+        """
+        -- The sealed part of each journal in runs that lie end to end: up to `last`, and the digest of the entries.
+        CREATE TABLE sync_journal_runs(
+            table_number INTEGER NOT NULL, last INTEGER NOT NULL, digest BLOB, PRIMARY KEY(table_number, last))
+            WITHOUT ROWID;
+        -- What was sealed before there were digests is taken as it is: without one.
+        INSERT INTO sync_journal_runs(table_number, last) SELECT number, sealed FROM sync_tables WHERE sealed > 0;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.
