@@ -19,6 +19,8 @@ public final class Node: Sendable {
     public let replica: Replica
     public let clock: @Sendable () -> WallClock
     private let knownRoster: Mutex<KnownRoster>
+    /// Peers' questions about what this replica holds.
+    let questions = QuestionGate()
 
     private struct KnownRoster {
         var count: Int64

@@ -34,7 +34,7 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// An index does not say what its table says.
         public static let index = Kind(
             "index", "A look-up may miss rows that are there.",
-            "Run `REINDEX` on the file with the sqlite3 shell, then verify again.")
+            "Run `syncnode verify --repair`: indexes are made anew from their tables.")
         /// A change set in the log is not the bytes that were signed.
         public static let changeSet = Kind(
             "change_set", "The change set cannot be passed on, and what it wrote cannot be checked.", replace)
