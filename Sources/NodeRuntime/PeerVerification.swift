@@ -115,7 +115,7 @@ extension Node {
         progress(.connecting)
         try await BlockingWork.run { [self] in
             try refreshRoster()
-            try replica.seal()
+            try replica.sealUnlessClockIsDoubtful()
         }
         let link = try await dial(target)
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }

@@ -18,7 +18,7 @@ extension Replica {
         -> ComparisonAnswer
     {
         for _ in 0..<Self.sealAttempts {
-            try seal()
+            try sealUnlessClockIsDoubtful()
             let answer = try read { reader -> ComparisonAnswer? in
                 let tables = try Declaration.load(reader)
                 guard try !JournalReader.hasUnsealed(tables, reader) else { return nil }
@@ -45,7 +45,7 @@ extension Replica {
 
     /// The vector that a comparison can begin at, once everything captured is sealed.
     public func comparisonVector() throws -> (applied: VersionVector, digest: Identifier128) {
-        try seal()
+        try sealUnlessClockIsDoubtful()
         let applied = try vectors().applied
         return (applied, SHA256.digest(applied.digestInput).first)
     }
