@@ -76,7 +76,7 @@ final class PeerAsker {
     // MARK: The peer
 
     private func settled() async throws {
-        while let event = await events.next(isolation: nil) {
+        while let event = await events.next() {
             if event == .schemaDiffers { schemaDiffers = true }
             if event == .settled { return }
         }
@@ -89,7 +89,7 @@ final class PeerAsker {
     ) async throws -> ([RangeAnswer], [DeclaredTable])? {
         result.questions += 1
         driver.ask(question)
-        while let event = await events.next(isolation: nil) {
+        while let event = await events.next() {
             guard case .answered(let answer) = event else { continue }
             switch answer {
             case .ranges(let ranges, let declared): return (ranges, declared)

@@ -201,12 +201,12 @@ extension FrameCodec {
     }
 
     private static func readPart(_ wire: WireItemPart) throws(FrameError) -> ItemPart {
-        var current: Version?
+        var current: ReplicationModel.Version?
         if !wire.origin.isEmpty {
             guard let origin = Origin(bytes: wire.origin), let stamp = Stamp(rawValue: wire.stamp) else {
                 throw .malformed("comparison answer: a version that does not read as one")
             }
-            current = Version(stamp: stamp, origin: origin, sequence: try sequence(wire.sequence))
+            current = ReplicationModel.Version(stamp: stamp, origin: origin, sequence: try sequence(wire.sequence))
         }
         return ItemPart(
             name: try name(wire.name, "part"), value: try fingerprint(wire.value),

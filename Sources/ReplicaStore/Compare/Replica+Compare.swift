@@ -143,29 +143,16 @@ struct ContentReader {
     private func fingerprints(
         of range: ComparisonRange, _ boundaries: [[UInt8]], _ items: any SectionItems
     ) throws -> [RangeFingerprint] {
+        let hasher = RangeHasher()
         var done: [RangeFingerprint] = []
-        var count: UInt64 = 0
-        var bytes: [UInt8] = []
-        var hasher = SHA256.Incremental()
-        func finish() {
-            hasher.update(bytes)
-            bytes.removeAll(keepingCapacity: true)
-            var fresh = SHA256.Incremental()
-            swap(&hasher, &fresh)
-            done.append(RangeFingerprint(count: count, fingerprint: fresh.finalize().first))
-            count = 0
-        }
         try walk(range, items) { key, fingerprint in
-            while done.count < boundaries.count, !key.lexicographicallyPrecedes(boundaries[done.count]) { finish() }
-            count += 1
-            fingerprint.append(to: &bytes)
-            if bytes.count > 1 << 14 {
-                hasher.update(bytes)
-                bytes.removeAll(keepingCapacity: true)
+            while done.count < boundaries.count, !key.lexicographicallyPrecedes(boundaries[done.count]) {
+                done.append(hasher.finish())
             }
+            hasher.add(fingerprint)
             return true
         }
-        while done.count <= boundaries.count { finish() }
+        while done.count <= boundaries.count { done.append(hasher.finish()) }
         return done
     }
 
@@ -205,6 +192,31 @@ struct ContentReader {
             before = key
         }
         return boundaries
+    }
+}
+
+/// Fingerprints of one part of a range after another.
+private final class RangeHasher {
+    private var hasher = SHA256.Incremental()
+    private var bytes: [UInt8] = []
+    private var count: UInt64 = 0
+
+    func add(_ fingerprint: Identifier128) {
+        count += 1
+        fingerprint.append(to: &bytes)
+        guard bytes.count > 1 << 14 else { return }
+        hasher.update(bytes)
+        bytes.removeAll(keepingCapacity: true)
+    }
+
+    /// Ends a part, and begins the next.
+    func finish() -> RangeFingerprint {
+        hasher.update(bytes)
+        bytes.removeAll(keepingCapacity: true)
+        var ended = SHA256.Incremental()
+        swap(&hasher, &ended)
+        defer { count = 0 }
+        return RangeFingerprint(count: count, fingerprint: ended.finalize().first)
     }
 }
 

@@ -34,7 +34,7 @@ final class RowItems: SectionItems {
     }
 
     func walk(from: [UInt8], to: [UInt8], _ body: ([UInt8], Identifier128) throws -> Bool) throws {
-        var strays = try strays(from: from, to: to)[...]
+        var strays = try self.strays(from: from, to: to)[...]
         var goesOn = true
         func give(strayBefore key: [UInt8]?) throws {
             while goesOn, let stray = strays.first, key.map({ stray.lexicographicallyPrecedes($0) }) ?? true {

@@ -121,12 +121,14 @@ enum PeerVerifying {
         switch kind {
         case .onlyHere: return "it is here and not at \(peer)"
         case .onlyThere: return "it is at \(peer) and not here"
-        case .value(let here, let there) where here == there:
-            return "both hold \(told(here)), and not the same value of it"
-        case .value(let here, let there),
-            .versions(let here, let there) where here != there:
-            return "here stands \(told(here)), at \(peer) \(told(there))"
-        case .value, .versions: return "the values are equal, and other writes of it are known here than at \(peer)"
+        case .value(let here, let there):
+            return here == there
+                ? "both hold \(told(here)), and not the same value of it"
+                : "here stands \(told(here)), at \(peer) \(told(there))"
+        case .versions(let here, let there):
+            return here == there
+                ? "the values are equal, and other writes of it are known here than at \(peer)"
+                : "the values are equal, but here stands \(told(here)), at \(peer) \(told(there))"
         }
     }
 
