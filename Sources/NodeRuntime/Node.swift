@@ -18,6 +18,8 @@ public final class Node: Sendable {
     public let clock: @Sendable () -> WallClock
     /// The replica and the roster, as sessions use them.
     let store: SessionStore
+    /// Peers' questions about what this replica holds.
+    let questions = QuestionGate()
 
     /// What this program calls itself in a greeting.
     public static let software = "syncnode 0.1.0"

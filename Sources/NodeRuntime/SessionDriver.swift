@@ -40,6 +40,10 @@ final class SessionDriver: Sendable {
     private let queued = Mutex(Queued())
     private let timers = Mutex<[SessionTimer: Task<Void, Never>]>([:])
     private let rehearsal: RehearsalIntake?
+    /// A session that asks the peer what it holds, until it is stopped.
+    private let staysToAsk: Bool
+    /// Ends what is being read for the peer when the session has ended.
+    private let hasEnded = Atomic(false)
     private let observation = Mutex(PendingObservation())
     private let changeIsPending = Mutex(false)
     /// What the peer said of other nodes and is not written down yet.
@@ -78,8 +82,9 @@ final class SessionDriver: Sendable {
     /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
     init(
         node: Node, link: PeerLink, peer: NodeID, role: SessionRole, logger: Logger, observer: Observer,
-        rehearsal: RehearsalIntake? = nil
+        rehearsal: RehearsalIntake? = nil, staysToAsk: Bool = false
     ) {
+        self.staysToAsk = staysToAsk
         self.node = node
         self.rehearsal = rehearsal
         self.link = link
@@ -117,6 +122,9 @@ final class SessionDriver: Sendable {
         }
     }
 
+    /// Asks the peer what it holds; its answer comes as an event.
+    func ask(_ question: ComparisonQuestion) { inboxEnd.yield(.ask(question)) }
+
     /// Ends the session; what is being applied is waited for.
     func stop() { inboxEnd.yield(.stop) }
 
@@ -143,6 +151,7 @@ final class SessionDriver: Sendable {
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
             local: local, memory: memory)
+        configuration.staysToAsk = staysToAsk
         if rehearsal != nil { configuration.limits.windowBytes = FrameLimits.greatestWindowBytes }
         var session = SyncSession(configuration, at: now())
         // Before anything is read: a session ignores what comes before it is opened, the peer's greeting too.
@@ -163,6 +172,7 @@ final class SessionDriver: Sendable {
             }
             if session.isClosed { break }
         }
+        hasEnded.store(true, ordering: .relaxed)
         outboxEnd.finish()
         let farewell = Task { [link] in
             try await Task.sleep(for: .seconds(Self.farewellSeconds))
@@ -251,6 +261,7 @@ final class SessionDriver: Sendable {
         case .send(let frame): send(frame)
         case .applyBatch(let batch, let leftOut): apply(batch, leftOut: leftOut)
         case .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
+        case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers.withLock { $0.removeValue(forKey: timer)?.cancel() }
         case .rememberPeer(let observation): remember(observation)
@@ -296,6 +307,26 @@ final class SessionDriver: Sendable {
         guard let rehearsal else { return ask(.applyBatch(batch, leftOut: leftOut)) }
         inboxEnd.yield(.applied(rehearsal.take(batch)))
         if rehearsal.isFull { inboxEnd.yield(.stop) }
+    }
+
+    /// Reads what a peer asks for, in its turn.
+    private func compare(_ question: ComparisonQuestion) {
+        Task {
+            do {
+                let answer = try await node.questions.run { [self] in
+                    await BlockingWork.run { [self] in
+                        node.store.answer(question) { [self] in hasEnded.load(ordering: .relaxed) }
+                    }
+                }
+                guard let answer else { return }
+                if let failure = answer.failure {
+                    logger.error("cannot compare with the peer", metadata: ["error": "\(failure)"])
+                }
+                inboxEnd.yield(answer.input)
+            } catch {
+                // The session ended while it waited for its turn.
+            }
+        }
     }
 
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {

@@ -39,7 +39,27 @@ extension SessionStore {
                     return .rosterRefused("\(refusal)")
                 }
             }
+        case .compare(let question): answer(question)
         case .send, .setTimer, .cancelTimer, .rememberPeer, .rememberThirdNodes, .event, .close: nil
+        }
+    }
+
+    /// Reads what a peer asks for.
+    ///
+    /// - Parameter isCancelled: asked as it goes: nobody waits for the answer any more.
+    /// - Returns: nil where it was cancelled.
+    public func answer(
+        _ question: ComparisonQuestion, isCancelled: @escaping () -> Bool = { false }
+    ) -> StoreAnswer? {
+        do {
+            return StoreAnswer(input: .compared(try replica.answer(question, isCancelled: isCancelled)), failure: nil)
+        } catch is CancellationError {
+            return nil
+        } catch let error as ReplicaError where error.code == .input {
+            return StoreAnswer(
+                input: .refuse(ErrorNotice(code: .malformed, message: error.description)), failure: nil)
+        } catch {
+            return StoreAnswer(input: .refuse(Self.notice(of: error)), failure: error)
         }
     }
 

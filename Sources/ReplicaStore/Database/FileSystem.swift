@@ -28,6 +28,19 @@ public struct FileSystem: Hashable, Sendable {
         return system.pointee.xAccess(system, path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists != 0
     }
 
+    /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. Where it
+    /// cannot be made, SQLite says why.
+    func createPrivate(_ path: String) {
+        guard vfs == nil else { return }
+        FileManager.default.createFile(
+            atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)])
+    }
+
+    func remove(_ path: String) {
+        guard vfs == nil else { return }
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
     /// Bytes of a file; 0 where there is none, and where the operating system does not keep it.
     func size(_ path: String) -> UInt64 {
         guard vfs == nil else { return 0 }
