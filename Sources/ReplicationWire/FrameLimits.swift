@@ -18,10 +18,10 @@ public enum FrameLimits {
     public static let besideBytes = UInt64(Limits.besideBytes + Limits.rowBytes)
     /// Values beside one change set: each has more bytes than one in the body may have.
     public static let valuesBeside = Int(besideBytes) / (Limits.inlineValueBytes + 1)
-    /// Elements of a repeated field that are bytes, text or messages: 1,024 change sets held, and 1,022 values of 257 bytes
-    /// with a piece before and one after. Two bytes on the wire become some hundred in memory, so they are counted before
-    /// a frame is decoded.
-    public static let elements = 1_024
+    /// Elements of a repeated field that are bytes, text or messages: 4,096 items of a comparison, 1,024 change sets held,
+    /// and 1,022 values of 257 bytes with a piece before and one after. Two bytes on the wire become some hundred in
+    /// memory, so they are counted before a frame is decoded.
+    public static let elements = 4_096
     /// The greatest sequence number. 16,384 origins (2^14) of 2^48 change sets still add up within 64 bits.
     public static let sequence: UInt64 = 1 << 48
     /// The greatest clock reading and count: any sum or difference of two stays within 64 bits. The year 287396.

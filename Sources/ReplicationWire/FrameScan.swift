@@ -16,6 +16,9 @@ struct FrameScan {
         self.end = end
     }
 
+    /// Pieces of one message that are still merged.
+    private static let greatestMessages = 1_024
+
     /// - Throws: beyond `FrameLimits.elements`, or what is no protobuf of version 3.
     static func check(_ bytes: [UInt8]) throws(FrameError) {
         try bytes.withUnsafeBytes { buffer in
@@ -25,26 +28,51 @@ struct FrameScan {
                 while let part = try frame.next() {
                     // One is sent. Several of one kind would be merged, each by another pass over what is there.
                     messages += 1
-                    guard messages <= FrameLimits.elements else { throw .tooLarge("a frame of \(messages) messages") }
+                    guard messages <= greatestMessages else { throw .tooLarge("a frame of \(messages) messages") }
                     if let range = part.range {
-                        try check(FrameScan(buffer, from: range.lowerBound, to: range.upperBound))
+                        var counts: [Int: Int] = [:]
+                        try check(
+                            FrameScan(buffer, from: range.lowerBound, to: range.upperBound),
+                            Nesting.ofFrames[part.field] ?? .none, path: 0, &counts)
                     }
                 }
             }
         }.get()
     }
 
+    /// Which fields of a message hold messages that have repeated fields themselves.
+    private struct Nesting {
+        let inside: [UInt64: Nesting]
+        static let none = Nesting(inside: [:])
+
+        /// By the fields of a frame; those of other frames are one level deep (exchange.proto).
+        static let ofFrames: [UInt64: Nesting] = {
+            let tables = Nesting(inside: [2: .none])
+            let ranges = Nesting(inside: [4: .none])
+            return [17: Nesting(inside: [2: tables, 4: .none]), 18: Nesting(inside: [4: tables, 5: ranges])]
+        }()
+    }
+
     /// The fields of one message: each repeated one that is not of numbers within its bound, as numbers take eight times their
-    /// bytes at most.
-    private static func check(_ message: consuming FrameScan) throws(FrameError) {
-        var counts = [Int](repeating: 0, count: 16)
+    /// bytes at most. Elements of one field count together, in however many messages of a frame they stand.
+    ///
+    /// - Parameter path: names the message: the fields that lead to it, four bits each.
+    private static func check(
+        _ message: consuming FrameScan, _ nesting: Nesting, path: Int, _ counts: inout [Int: Int]
+    ) throws(FrameError) {
+        let bytes = message.bytes
         while let part = try message.next() {
-            guard part.range != nil else { continue }
+            guard let range = part.range else { continue }
             // Fields that are not known here share a place: their bytes are kept as they are.
-            let place = Int(min(part.field, 15))
-            counts[place] += 1
-            guard counts[place] <= FrameLimits.elements else {
+            let place = path << 4 | Int(min(part.field, 15))
+            let count = counts[place, default: 0] + 1
+            counts[place] = count
+            guard count <= FrameLimits.elements else {
                 throw .tooLarge("more than \(FrameLimits.elements) elements of one field")
+            }
+            if let inner = nesting.inside[part.field] {
+                try check(
+                    FrameScan(bytes, from: range.lowerBound, to: range.upperBound), inner, path: place, &counts)
             }
         }
     }

@@ -8,13 +8,7 @@ import Testing
     /// A frame of one message (`field` of Frame) that holds `count` empty elements of its own `element`.
     private func frame(_ field: UInt8, _ element: UInt8, count: Int) -> [UInt8] {
         let content = [UInt8]((0..<count).flatMap { _ in [element << 3 | 2, 0] })
-        var length: [UInt8] = []
-        var rest = content.count
-        repeat {
-            length.append(UInt8(rest & 0x7f) | (rest > 0x7f ? 0x80 : 0))
-            rest >>= 7
-        } while rest > 0
-        return [field << 3 | 2] + length + content
+        return tag(field) + varint(content.count) + content
     }
 
     private func refusal(_ bytes: [UInt8]) -> FrameError? {
@@ -27,13 +21,46 @@ import Testing
     }
 
     /// Two bytes on the wire each, some hundred in memory: counted before anything is made of them.
-    @Test(arguments: [(1, 11), (2, 1), (4, 1), (5, 4), (7, 1), (13, 5)] as [(UInt8, UInt8)])
+    @Test(arguments: [(1, 11), (2, 1), (4, 1), (5, 4), (7, 1), (13, 5), (17, 2), (18, 5)] as [(UInt8, UInt8)])
     func elementsAreCountedBeforeTheyAreDecoded(_ message: UInt8, _ element: UInt8) {
         let error = refusal(frame(message, element, count: FrameLimits.elements + 1))
         #expect(error?.isTooLarge == true && error?.description.contains("elements of one field") == true)
         let full = refusal(frame(message, element, count: 2_000_000))
         #expect(full?.isTooLarge == true)
         #expect(refusal(frame(message, element, count: 3))?.description.contains("elements of one field") != true)
+    }
+
+    /// Elements within elements count together: an answer of few ranges, and of many items in each.
+    @Test(
+        arguments: [(17, [2, 2]), (18, [4, 2]), (18, [5, 1]), (18, [5, 2]), (18, [5, 4]), (18, [5, 4, 1])]
+            as [(UInt8, [UInt8])])
+    func elementsWithinElementsAreCounted(_ message: UInt8, _ path: [UInt8]) {
+        func nested(_ count: Int) -> [UInt8] {
+            var bytes = (0..<count).flatMap { _ in [path[path.count - 1] << 3 | 2, 0] }
+            // Each level stands twice, so that no single one has too many.
+            for field in path.dropLast().reversed() {
+                let one = [field << 3 | 2] + varint(bytes.count) + bytes
+                bytes = one + one
+            }
+            return tag(message) + varint(bytes.count) + bytes
+        }
+        let copies = 1 << (path.count - 1)
+        #expect(
+            refusal(nested(FrameLimits.elements / copies + 1))?.description.contains("elements of one field") == true)
+        #expect(refusal(nested(3))?.description.contains("elements of one field") != true)
+    }
+
+    /// Of a field that has a length.
+    private func tag(_ field: UInt8) -> [UInt8] { varint(Int(field) << 3 | 2) }
+
+    private func varint(_ number: Int) -> [UInt8] {
+        var rest = number
+        var bytes: [UInt8] = []
+        repeat {
+            bytes.append(UInt8(rest & 0x7f) | (rest > 0x7f ? 0x80 : 0))
+            rest >>= 7
+        } while rest > 0
+        return bytes
     }
 
     @Test func manyMessagesAreNoFrame() {
