@@ -93,7 +93,7 @@ final class Verification {
     }
 
     private func load() throws {
-        for table in try Declaration.load(reader) {
+        for table in try Declaration.read(reader) {
             tables[table.name] = table
             fields[table.number] = [:]
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
