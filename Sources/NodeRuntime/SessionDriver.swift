@@ -131,7 +131,8 @@ final class SessionDriver: Sendable {
 
     private func runToEnd() async throws -> SessionResult {
         let (local, memory) = try await BlockingWork.run { [node, peer] in
-            (try node.localState(for: peer), try node.memory(of: peer))
+            try node.replica.syncLog()
+            return (try node.localState(for: peer), try node.memory(of: peer))
         }
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,

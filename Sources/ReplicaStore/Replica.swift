@@ -184,7 +184,9 @@ public final class Replica: Sendable {
     @discardableResult
     public func seal() throws -> SealReport {
         var report = SealReport()
-        guard try connections.engineRead({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else { return report }
+        guard try connections.engineRead({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else {
+            return report
+        }
         var reachedEnd = false
         while !reachedEnd {
             try connections.engineWrite { writer in
@@ -211,13 +213,18 @@ public final class Replica: Sendable {
         get throws { try read { try Settings.ownOrigin($0) } }
     }
 
-    /// What is applied, and the part of it below which no value is awaited.
+    /// What is applied and on disk, and the part of it below which no value is awaited.
     public func vectors() throws -> (applied: VersionVector, safe: VersionVector) {
-        try read { reader in
+        let vectors = try read { reader in
             let origins = try OriginBook(reader)
             return (origins.applied, try Self.safe(origins, reader))
         }
+        _ = try connections.log.lock(shared: true)
+        return vectors
     }
+
+    /// Brings to disk what a process that was killed may have committed and not synced: what a session begins with.
+    public func syncLog() throws { try connections.log.lock(shared: true)?.sync() }
 
     static func safe(_ origins: OriginBook, _ reader: Reader) throws -> VersionVector {
         var safe = origins.applied

@@ -47,7 +47,7 @@ extension Replica {
         return ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: digest)
     }
 
-    /// Applies a batch in one transaction, synced to disk. Own edits are sealed first, so that they post-date nothing
+    /// Applies a batch in one transaction, synced to disk when this returns; programs see it a little earlier. Own edits are sealed first, so that they post-date nothing
     /// they had not seen.
     ///
     /// What comes before a violation is applied, and stays.
@@ -70,12 +70,23 @@ extension Replica {
         }
         try heed(shown)
         try seal()
-        var report = try connections.engineWrite { writer in
-            try Batch(writer, replica: self, peer: peer).run(proven)
+        var report: ApplyReport
+        do {
+            report = try connections.engineWriteSyncedLast { writer in
+                guard try !JournalReader.hasUnsealed(Declaration.load(writer), writer) else { throw WroteMeanwhile() }
+                return try Batch(writer, replica: self, peer: peer).run(proven)
+            }
+        } catch is WroteMeanwhile {
+            report = try connections.engineWrite { writer in
+                try Batch(writer, replica: self, peer: peer).run(proven)
+            }
         }
         report.violation = report.violation ?? violation
         return report
     }
+
+    /// Some program wrote between sealing and applying: there is something to seal, which is synced before it is seen.
+    private struct WroteMeanwhile: Error {}
 
     /// Applies what was held and need wait no longer: its time has come, the schema has arrived, what it built on is here.
     ///

@@ -81,6 +81,7 @@ struct Connections: Sendable {
     /// Capture triggers off: seals, applies, and keeps its own books.
     private let engine: DatabaseQueue
     private let gate = UseGate()
+    let log: WriteAheadLog
     private let declarations = DeclarationCache()
 
     /// Pages of 8 KiB hold three articles of 2 KB where pages of 4 KiB hold one: half the time and two thirds of the size.
@@ -114,6 +115,7 @@ struct Connections: Sendable {
         }
         self.pool = pool
         self.engine = engine
+        log = WriteAheadLog(replicaPath: path)
         guard !readOnly else { return }
         // Every commit is synced before it is spoken of: GRDB sets NORMAL for WAL, which a power cut may take back.
         try translatingErrors {
@@ -192,10 +194,31 @@ struct Connections: Sendable {
         try engineRead { try $0.integer("PRAGMA data_version") ?? 0 }
     }
 
-    private func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {
+    /// The same, seen by programs as soon as it is committed; it is on disk when this returns, and nobody is told of it
+    /// before. It must seal nothing: a change set of this origin that was seen and then lost would be a fork.
+    func engineWriteSyncedLast<T>(_ body: (Writer) throws -> T) throws -> T {
+        try gate.pass {
+            try translatingErrors {
+                try engine.writeWithoutTransaction { database in
+                    try database.execute(sql: "PRAGMA synchronous = NORMAL")
+                    defer { try? database.execute(sql: "PRAGMA synchronous = FULL") }
+                    var lock: WriteAheadLog.Lock?
+                    let result = try immediate(database, body) { lock = try log.lock(shared: false) }
+                    try lock?.sync()
+                    return result
+                }
+            }
+        }
+    }
+
+    /// - Parameter beforeCommit: runs when all is written.
+    private func immediate<T>(
+        _ database: Database, _ body: (Writer) throws -> T, beforeCommit: () throws -> Void = {}
+    ) throws -> T {
         var result: T?
         try database.inTransaction(.immediate) {
             result = try body(Writer(database, declarations))
+            try beforeCommit()
             return .commit
         }
         guard let result else { preconditionFailure("a committed transaction has a result") }
