@@ -439,6 +439,7 @@ extension ExchangeFrame {
                 Self.bytes(told.applied.count + told.safeBelow.entries.count, held: told.held)
             case .thirdNodes(let nodes): nodes.reduce(0) { $0 + Self.bytes($1.applied.count) + 128 }
             case .rosterRecords(let roster): roster.records.reduce(0) { $0 + $1.count + 64 }
+            case .comparisonQuestion, .comparisonAnswer: FrameLimits.elements * 96
             case .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
             }
         return content + 1024

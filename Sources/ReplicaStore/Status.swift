@@ -111,18 +111,7 @@ extension Replica {
     /// A database of its own in memory, in which this replica is attached to be read, as `replica`: for work that nobody keeps.
     /// All that is read is of one moment.
     public func withScratch<T>(_ body: (Writer) throws -> T) throws -> T {
-        try translatingErrors {
-            var result: T?
-            try DatabaseQueue().writeWithoutTransaction { database in
-                try database.execute(sql: "ATTACH ? AS replica", arguments: [path])
-                try database.inTransaction {
-                    result = try body(Writer(database))
-                    return .rollback
-                }
-            }
-            guard let result else { preconditionFailure("a transaction that did not throw has a result") }
-            return result
-        }
+        try Connections.scratch(attaching: fileSystem.location(path), body)
     }
 
     /// Makes every index of SQLite anew from its table.

@@ -36,10 +36,10 @@ import Testing
             as [(UInt8, [UInt8])])
     func elementsWithinElementsAreCounted(_ message: UInt8, _ path: [UInt8]) {
         func nested(_ count: Int) -> [UInt8] {
-            var bytes = (0..<count).flatMap { _ in [path[path.count - 1] << 3 | 2, 0] }
+            var bytes: [UInt8] = (0..<count).flatMap { _ in tag(path[path.count - 1]) + [0] }
             // Each level stands twice, so that no single one has too many.
             for field in path.dropLast().reversed() {
-                let one = [field << 3 | 2] + varint(bytes.count) + bytes
+                let one = tag(field) + varint(bytes.count) + bytes
                 bytes = one + one
             }
             return tag(message) + varint(bytes.count) + bytes

@@ -137,6 +137,23 @@ struct Connections: Sendable {
         }
     }
 
+    /// One transaction on a database of its own in memory, in which a replica is attached to be read, as `replica`; nothing of
+    /// it is kept.
+    static func scratch<T>(attaching location: String, _ body: (Writer) throws -> T) throws -> T {
+        try translatingErrors {
+            var result: T?
+            try DatabaseQueue().writeWithoutTransaction { database in
+                try database.execute(sql: "ATTACH ? AS replica", arguments: [location])
+                try database.inTransaction {
+                    result = try body(Writer(database, DeclarationCache()))
+                    return .rollback
+                }
+            }
+            guard let result else { preconditionFailure("a transaction that did not throw has a result") }
+            return result
+        }
+    }
+
     func close() throws {
         gate.close()
         try translatingErrors {

@@ -32,7 +32,7 @@ public struct FileSystem: Hashable, Sendable {
     /// cannot be made, SQLite says why.
     func createPrivate(_ path: String) {
         guard vfs == nil else { return }
-        FileManager.default.createFile(
+        _ = FileManager.default.createFile(
             atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)])
     }
 

@@ -61,7 +61,8 @@ private struct Side {
 
     /// The writer is only read with: the stores' statements are prepared on one.
     init(_ reader: Reader) throws {
-        transaction = try EngineTransaction(Writer(reader.database, reader.declarations), now: WallClock(milliseconds: 0))
+        transaction = try EngineTransaction(
+            Writer(reader.database, reader.declarations), now: WallClock(milliseconds: 0))
     }
 
     /// The greatest write known of a register; nil for none.
@@ -133,8 +134,9 @@ private struct SalvagePlan {
             let id = RowID(bytes: bytes)
             switch JournalOperation(rawValue: operation) {
             case .update:
+                let touched = table.fields(touchedBy: mask)
                 rows[id, default: Wanted()].fields.formUnion(
-                    table.fields(touchedBy: mask).map { table.fields[$0].name })
+                    table.fields.indices.filter { touched >> UInt64($0) & 1 == 1 }.map { table.fields[$0].name })
             case .insert: rows[id] = Wanted(existence: true, fields: Set(table.fields.map(\.name)))
             default: rows[id, default: Wanted()].existence = true
             }

@@ -31,7 +31,7 @@ extension Verification {
         let expected = try translatingErrors {
             try DatabaseQueue().write { database in
                 for step in Schema.steps { try database.execute(sql: step) }
-                return try engineObjects(Reader(database))
+                return try engineObjects(Reader(database, DeclarationCache()))
             }
         }
         let found = try engineObjects(reader)

@@ -96,7 +96,7 @@ final class SimulatedSession {
         case .send(let frame):
             noteTold(frame)
             connection.send(FrameCodec.encode(frame), from: side)
-        case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
+        case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare: ask(output)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers[timer] = nil
         case .rememberPeer(let latest):

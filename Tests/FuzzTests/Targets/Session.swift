@@ -105,12 +105,12 @@ private struct SessionScript {
             switch output {
             case .close: closings += 1
             case .send(let frame): try check(sent: frame)
-            case .applyBatch(let batch):
+            case .applyBatch(let batch, _):
                 try expect(!isApplying, "a second batch before the first is applied")
                 try expect(!batch.isEmpty, "a batch of nothing")
                 isApplying = true
                 asked.append(output)
-            case .readOutgoing, .countBacklog, .readRoster, .mergeRoster: asked.append(output)
+            case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare: asked.append(output)
             case .rememberThirdNodes(let nodes):
                 try expect(nodes.allSatisfy { $0.asOf <= moment().wall }, "second-hand news of the future")
             case .setTimer, .cancelTimer, .rememberPeer, .event: break
@@ -129,7 +129,7 @@ private struct SessionScript {
     private mutating func answer(failing: Bool) throws {
         guard !asked.isEmpty else { return }
         switch asked.removeFirst() {
-        case .applyBatch(let batch):
+        case .applyBatch(let batch, _):
             isApplying = false
             if failing {
                 let notice = ErrorNotice(code: .malformed, message: "refused")
@@ -147,6 +147,7 @@ private struct SessionScript {
         case .readOutgoing(let request): try handle(.outgoing(outgoing(request)))
         case .countBacklog: try handle(.backlogCounted(Backlog(changeSets: 1, changes: 1, bytes: 1, oldest: nil)))
         case .readRoster: try handle(.rosterRead([[1], [2]]))
+        case .compare: try handle(.compared(.catchingUp))
         case .mergeRoster: try handle(failing ? .rosterRefused("no") : .rosterMerged(digest: [UInt8(source.below(3))]))
         default: break
         }

@@ -12,7 +12,7 @@ private enum Desk {
         let made = try CertificateAuthority(workspace: SampleFrames.workspace, workspaceName: "Desk", now: now)
         let key = SampleKeys.key(2)
         let template = X509Template(
-            serial: [0x40, 1], issuer: "Desk", subject: "Desk", notBefore: made.certificate.notBefore,
+            serial: CertificateSerial(Identifier128(high: 0, low: 1)), issuer: "Desk", subject: "Desk", notBefore: made.certificate.notBefore,
             notAfter: made.certificate.notAfter, publicKey: key.publicKey,
             extensions: CertificateAuthority.authorityExtensions(SampleFrames.workspace, key.publicKey))
         return try CertificateAuthority(
@@ -20,7 +20,7 @@ private enum Desk {
     }
     static let certificate: Certificate = made {
         let template = X509Template(
-            serial: [0x40, 2], issuer: "Desk", subject: "hq", notBefore: now,
+            serial: CertificateSerial(Identifier128(high: 0, low: 2)), issuer: "Desk", subject: "hq", notBefore: now,
             notAfter: WallClock(milliseconds: now.milliseconds + 86_400_000), publicKey: key.publicKey,
             extensions: CertificateAuthority.nodeExtensions(
                 SampleFrames.workspace, role: .admin, publicKey: key.publicKey,
