@@ -152,7 +152,7 @@ public final class Replica: Sendable {
         // What was captured under the former declarations is sealed under them: an insert did not write columns that
         // came later, and a delete buries the values that are parked.
         try seal()
-        try connections.engineWrite { writer in
+        try engineWrite { writer in
             try Sealer(try engineTransaction(writer), key: key).sealAll()
             try Declaration.declare(tables, in: writer)
             try Settings.set("declared", to: mark, in: writer)
@@ -187,7 +187,7 @@ public final class Replica: Sendable {
         guard try read({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else { return report }
         var reachedEnd = false
         while !reachedEnd {
-            try connections.engineWrite { writer in
+            try engineWrite { writer in
                 let sealer = try Sealer(try engineTransaction(writer), key: key)
                 reachedEnd = try sealer.sealChunk()
                 report.changeSets += sealer.report.changeSets

@@ -85,11 +85,13 @@ final class MarkedNode: Sendable {
 final class CountingStorage: HighWaterMarkStorage {
     struct Crash: Error {}
     private let storage: any HighWaterMarkStorage
-    private let state = Mutex((reads: 0, writes: 0, crashes: false))
+    private let state = Mutex((syncs: 0, writes: 0, crashes: false))
 
     init(_ storage: any HighWaterMarkStorage) { self.storage = storage }
 
+    /// With and without a sync.
     var writes: Int { state.withLock { $0.writes } }
+    var syncs: Int { state.withLock { $0.syncs } }
     var crashesAfterWriting: Bool {
         get { state.withLock { $0.crashes } }
         set { state.withLock { $0.crashes = newValue } }
@@ -99,14 +101,26 @@ final class CountingStorage: HighWaterMarkStorage {
 
     func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
         var written = false
-        try storage.update { reading in
-            let mark = try body(reading)
-            written = mark != nil
-            return mark
-        }
+        try storage.update { try Self.note(body($0), &written) }
+        try count(written, synced: true)
+    }
+
+    func updateUnsynced(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+        var written = false
+        try storage.updateUnsynced { try Self.note(body($0), &written) }
+        try count(written, synced: false)
+    }
+
+    private static func note(_ mark: HighWaterMark?, _ written: inout Bool) -> HighWaterMark? {
+        written = mark != nil
+        return mark
+    }
+
+    private func count(_ written: Bool, synced: Bool) throws {
         guard written else { return }
         if state.withLock({ state in
             state.writes += 1
+            if synced { state.syncs += 1 }
             return state.crashes
         }) {
             throw Crash()

@@ -70,7 +70,7 @@ extension Replica {
         }
         try heed(shown)
         try seal()
-        var report = try connections.engineWrite { writer in
+        var report = try engineWrite { writer in
             try Batch(writer, replica: self, peer: peer).run(proven)
         }
         report.violation = report.violation ?? violation
@@ -85,7 +85,7 @@ extension Replica {
         let isDue = try read { try !HeldStore.due(at: clock(), released: released, $0).isEmpty }
         guard isDue else { return ApplyReport() }
         try seal()
-        return try connections.engineWrite { writer in
+        return try engineWrite { writer in
             try Batch(writer, replica: self, peer: nil, released: released).run([])
         }
     }

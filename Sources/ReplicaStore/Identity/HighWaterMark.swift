@@ -1,10 +1,11 @@
 // The high-water mark: what this node had sealed, kept beside the replica and not in it.
 //
-// Invariant: no peer has a change set of the mark's origin that lies beyond the mark.
+// Invariant: no peer has a change set of the mark's origin that lies beyond the mark; nor, but for the moment after a
+// commit and what a power cut takes, has any replica.
 
 public import ReplicationModel
 
-/// How far an origin had sealed when something of it last left this machine. A replica that does not reach it was
+/// How far an origin had sealed. A replica that does not reach it was
 /// restored from a copy, and would give out sequence numbers a second time.
 public struct HighWaterMark: Hashable, Sendable {
     /// Under which the replica seals.
@@ -42,4 +43,11 @@ public protocol HighWaterMarkStorage: Sendable {
     /// Reads, and writes what `body` returns, if anything: durable when this returns, and with no other process's
     /// `update` between.
     func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws
+
+    /// The same, but a power cut may take it back; the end of the program does not.
+    func updateUnsynced(_ body: (HighWaterReading) throws -> HighWaterMark?) throws
+}
+
+extension HighWaterMarkStorage {
+    public func updateUnsynced(_ body: (HighWaterReading) throws -> HighWaterMark?) throws { try update(body) }
 }

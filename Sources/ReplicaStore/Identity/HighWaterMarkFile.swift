@@ -33,7 +33,13 @@ public struct HighWaterMarkFile: HighWaterMarkStorage {
         return try contents(file).reading
     }
 
-    public func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+    public func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws { try update(synced: true, body) }
+
+    public func updateUnsynced(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+        try update(synced: false, body)
+    }
+
+    private func update(synced: Bool, _ body: (HighWaterReading) throws -> HighWaterMark?) throws {
         guard let file = try openCurrent() else {
             if let mark = try body(.absent) { try replace(with: mark) }
             return
@@ -48,7 +54,9 @@ public struct HighWaterMarkFile: HighWaterMarkStorage {
         let generation = present.generation + 1
         let slot = Slot(mark: mark, generation: generation, birth: present.birth, machine: machineDigest).bytes
         let place = off_t(generation % 2) * off_t(Slot.byteCount)
-        guard pwrite(file, slot, slot.count, place) == slot.count, fdatasync(file) == 0 else { throw failure("write") }
+        guard pwrite(file, slot, slot.count, place) == slot.count, !synced || fdatasync(file) == 0 else {
+            throw failure("write")
+        }
     }
 
     private var machineDigest: String { machine.digest(for: node) }

@@ -1,7 +1,7 @@
 // New incarnations: a replica that may have been restored or copied never seals again under its former origin.
 //
-// Invariant: nothing is sealed before the replica was found to agree with the high-water mark, and no own change set is
-// read for a peer before the mark vouches for it.
+// Invariant: nothing is sealed before the replica was found to agree with the high-water mark, which follows at once; and no
+// own change set is read for a peer before the mark on disk vouches for it.
 
 internal import ReplicationModel
 internal import Synchronization
@@ -10,8 +10,14 @@ internal import Synchronization
 final class IncarnationGuard: Sendable {
     let storage: any HighWaterMarkStorage
     let mint: @Sendable () -> UInt64
-    /// The mark as this process last read or wrote it.
-    private let known = Mutex<HighWaterMark?>(nil)
+    private let known = Mutex(Known())
+
+    private struct Known {
+        /// The mark as this process last read or wrote it.
+        var mark: HighWaterMark?
+        /// How far this process knows it to be synced.
+        var synced: HighWaterMark?
+    }
 
     init(storage: any HighWaterMarkStorage, mint: @escaping @Sendable () -> UInt64) {
         self.storage = storage
@@ -21,23 +27,32 @@ final class IncarnationGuard: Sendable {
     /// Whether the mark as last seen goes with where the replica stands: the look at the file can be spared.
     func agrees(with record: OriginRecord) -> Bool {
         known.withLock { known in
-            guard let known, known.origin == record.origin else { return false }
+            guard let known = known.mark, known.origin == record.origin else { return false }
             return known.sequence < record.applied
                 || known.sequence == record.applied && known.digest == record.digest
         }
     }
 
-    func vouches(for sequence: SequenceNumber, of origin: Origin) -> Bool {
-        known.withLock { known in known.map { $0.origin == origin && $0.sequence >= sequence } ?? false }
+    /// Whether the mark has got there; `synced`: whether no power cut takes that back.
+    func reaches(_ record: OriginRecord, synced: Bool) -> Bool {
+        known.withLock { known in
+            (synced ? known.synced : known.mark).map { $0.origin == record.origin && $0.sequence >= record.applied }
+                ?? false
+        }
     }
 
     /// Whether a peer has no more of the mark's origin than the mark vouches for: as good as always.
     func explains(_ vector: VersionVector) -> Bool {
-        known.withLock { known in known.map { vector[$0.origin] <= $0.sequence } ?? false }
+        known.withLock { known in known.mark.map { vector[$0.origin] <= $0.sequence } ?? false }
     }
 
-    func remember(_ mark: HighWaterMark) { known.withLock { $0 = mark } }
-    func forget() { known.withLock { $0 = nil } }
+    func remember(_ mark: HighWaterMark, synced: Bool) {
+        known.withLock { known in
+            known.mark = mark
+            if synced { known.synced = mark }
+        }
+    }
+    func forget() { known.withLock { $0 = Known() } }
 }
 
 /// Why a replica took a new incarnation.
@@ -100,6 +115,31 @@ extension Replica {
         return try EngineTransaction(writer, now: transaction.now)
     }
 
+    /// One transaction of the engine. What it sealed moves the mark on, so that no older copy of the replica, whether put back
+    /// tomorrow or running elsewhere, seals under the same names.
+    func engineWrite<T>(_ body: (Writer) throws -> T) throws -> T {
+        var own: OriginRecord?
+        let result = try connections.engineWrite { writer in
+            let result = try body(writer)
+            if incarnationGuard != nil { own = try OriginBook(writer)[Settings.ownOrigin(writer)] }
+            return result
+        }
+        followMark(own)
+        return result
+    }
+
+    /// Costs no sync. Where it fails nothing is sent either, since `vouch` fails as well, and says so.
+    private func followMark(_ record: OriginRecord?) {
+        guard let incarnationGuard, let record, !incarnationGuard.reaches(record, synced: false) else { return }
+        try? incarnationGuard.storage.updateUnsynced { reading in
+            guard case .mark(let mark) = reading, mark.origin == record.origin, mark.sequence < record.applied else {
+                return nil
+            }
+            incarnationGuard.remember(HighWaterMark(record), synced: false)
+            return HighWaterMark(record)
+        }
+    }
+
     /// Compares replica and mark, and takes a new incarnation where they do not agree; whether it did.
     ///
     /// The mark is written before the transaction commits. A crash between leaves a mark that names an origin which never
@@ -115,7 +155,7 @@ extension Replica {
                 let cause = try disagreement(of: record, with: reading, transaction.writer)
                     ?? (isWitnessed ? .witnessed(witnessed[record.origin]) : nil)
             else {
-                if case .mark(let mark) = reading { incarnationGuard.remember(mark) }
+                if case .mark(let mark) = reading { incarnationGuard.remember(mark, synced: false) }
                 return nil
             }
             let mark = HighWaterMark(
@@ -132,11 +172,11 @@ extension Replica {
             cause.kind,
             "This node writes under a new origin, \(mark.origin), since \(cause.explanation(record)). What it wrote before and this replica lacks comes back with the next pull from any peer that has it; edits that no change set held yet are kept.",
             at: transaction.now, in: transaction.writer)
-        incarnationGuard.remember(mark)
+        incarnationGuard.remember(mark, synced: true)
         return true
     }
 
-    /// Nil where they agree: the mark may lag behind, since only what leaves this machine moves it.
+    /// Nil where they agree. The mark may lag behind, where a crash came between a commit and it.
     private func disagreement(of record: OriginRecord, with reading: HighWaterReading, _ reader: Reader) throws
         -> RenewalCause?
     {
@@ -181,7 +221,7 @@ extension Replica {
                 try Settings.set("stamp_floor", to: .integer(lastStamp.rawValue), in: writer)
                 let mark = HighWaterMark(
                     origin: try Settings.ownOrigin(writer), sequence: .zero, digest: .none, lastStamp: lastStamp)
-                incarnationGuard.remember(mark)
+                incarnationGuard.remember(mark, synced: true)
                 return mark
             }
         }
@@ -194,12 +234,13 @@ extension Replica {
             guard let record = try OriginBook(reader)[Settings.ownOrigin(reader)] else { return false }
             let reading = try incarnationGuard.storage.read()
             guard try disagreement(of: record, with: reading, reader) == nil else { return false }
-            if case .mark(let mark) = reading { incarnationGuard.remember(mark) }
+            if case .mark(let mark) = reading { incarnationGuard.remember(mark, synced: false) }
             return true
         }
-        guard !agrees else { return }
+        // A crash may have come between a commit and the mark.
+        guard !agrees else { return try followMark(read { try OriginBook($0)[Settings.ownOrigin($0)] }) }
         do {
-            try connections.engineWrite { _ = try engineTransaction($0) }
+            try engineWrite { _ = try engineTransaction($0) }
         } catch let error as SQLError where error.isFull || error.isReadOnly {
             // Reading goes on; whatever would seal tries again, and says so.
         } catch let error as ReplicaError where error.code == .inputOutput {
@@ -231,19 +272,19 @@ extension Replica {
     /// - Returns: false where the mark does not go with it; the caller looks again, after a new incarnation or with the one
     ///   that another process took.
     func vouch(for record: OriginRecord) throws -> Bool {
-        guard let incarnationGuard, record.applied > .zero,
-            !incarnationGuard.vouches(for: record.applied, of: record.origin)
-        else { return true }
+        guard let incarnationGuard, record.applied > .zero, !incarnationGuard.reaches(record, synced: true) else {
+            return true
+        }
         var agrees = false
         try incarnationGuard.storage.update { reading in
             guard case .mark(let mark) = reading, mark.origin == record.origin else { return nil }
             // Beyond what the reader saw: another process went on, or another replica did. A look from within a write
             // transaction tells.
             agrees = mark.sequence < record.applied || mark == HighWaterMark(record)
-            return mark.sequence < record.applied ? HighWaterMark(record) : nil
+            return agrees ? HighWaterMark(record) : nil
         }
         if agrees {
-            incarnationGuard.remember(HighWaterMark(record))
+            incarnationGuard.remember(HighWaterMark(record), synced: true)
         } else {
             incarnationGuard.forget()
             try connections.engineWrite { _ = try engineTransaction($0) }

@@ -91,7 +91,7 @@ extension Replica {
     /// deleted, or not known.
     public func undelete(table name: String, id: RowID) throws -> Bool {
         try seal()
-        return try connections.engineWrite { writer in
+        return try engineWrite { writer in
             let transaction = try engineTransaction(writer)
             try Sealer(transaction, key: key).sealAll()
             guard let table = transaction.table(named: name) else { return false }
