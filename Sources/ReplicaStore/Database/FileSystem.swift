@@ -1,12 +1,36 @@
-// The few questions this target asks of the file system.
+// Where a replica's file is kept, and the few questions this target asks about it.
 
+internal import CSQLite
 internal import Foundation
 
-enum FileSystem {
-    static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+/// Where a replica's file is kept: with the operating system, or in another file system that was registered with SQLite
+/// (`sqlite3_vfs_register`), which is then also the source of the time that SQL sees.
+public struct FileSystem: Hashable, Sendable {
+    private let vfs: String?
 
-    /// Bytes of a file; 0 where there is none.
-    static func size(_ path: String) -> UInt64 {
+    /// The operating system's.
+    public static let system = FileSystem(vfs: nil)
+
+    /// - Parameter name: under which it was registered; letters, digits and hyphens.
+    public init(registeredAs name: String) { self.init(vfs: name) }
+
+    private init(vfs: String?) { self.vfs = vfs }
+
+    /// What SQLite opens: a path, or a URI that names the file system (https://www.sqlite.org/uri.html).
+    func location(_ path: String) -> String {
+        vfs.map { "file:\(path)?vfs=\($0)" } ?? path
+    }
+
+    func exists(_ path: String) -> Bool {
+        guard let vfs else { return FileManager.default.fileExists(atPath: path) }
+        guard let system = sqlite3_vfs_find(vfs) else { return false }
+        var exists: Int32 = 0
+        return system.pointee.xAccess(system, path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists != 0
+    }
+
+    /// Bytes of a file; 0 where there is none, and where the operating system does not keep it.
+    func size(_ path: String) -> UInt64 {
+        guard vfs == nil else { return 0 }
         let attributes = try? FileManager.default.attributesOfItem(atPath: path)
         return (attributes?[.size] as? NSNumber)?.uint64Value ?? 0
     }
