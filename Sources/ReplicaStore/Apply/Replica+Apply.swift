@@ -116,6 +116,7 @@ final class Batch {
     private var heldOrigins: Set<Origin>
     private lazy var applier = makeApplier()
     private var report = ApplyReport()
+    private var isRetrying = false
     /// Of this batch, whether or not something held waited for them: asked once.
     private var applied: [Dot] = []
 
@@ -132,8 +133,11 @@ final class Batch {
         heldOrigins = leftOut.union(try HeldStore.origins(writer))
     }
 
+    /// What is held already waits for whatever it lacks, held or not.
     private func makeApplier() -> Applier {
-        Applier(transaction, released: released) { [unowned self] in heldOrigins.contains($0) }
+        Applier(transaction, released: released) { [unowned self] in
+            isRetrying || heldOrigins.contains($0) || leftOut.contains($0)
+        }
     }
 
     func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
@@ -210,6 +214,8 @@ final class Batch {
 
     /// Tries what is held and may be released, and what was waiting for it in turn.
     private func takeHeld() throws {
+        isRetrying = true
+        defer { isRetrying = false }
         var queue = try HeldStore.due(at: transaction.now, released: released, writer)[...]
         while true {
             // What was applied, from outside or from here, releases what waited for it.
@@ -232,8 +238,6 @@ final class Batch {
                 try HeldStore.restate(
                     entry.number, HeldChangeSet(dot: dot, cause, detail, until: release), until: release, in: writer)
             }
-        } catch let violation as ApplyViolation where violation.kind == .gap {
-            // What it waits for is not even held any more: it comes again, and this goes in after it.
         } catch let violation as ApplyViolation {
             // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
             report.violation = report.violation ?? violation
