@@ -327,7 +327,6 @@ final class SessionDriver: Sendable {
                 // The session ended while it waited for its turn.
             }
         }
-        inboxEnd.yield(answer.input)
     }
 
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {

@@ -112,7 +112,6 @@ final class Batch {
     private let leftOut: Set<Origin>
     private let released: Set<Dot>
     private var transaction: EngineTransaction
-    /// Of which something is held, or was left out by the peer: what builds on them waits, and is no gap.
     private var heldOrigins: Set<Origin>
     private lazy var applier = makeApplier()
     private var report = ApplyReport()
@@ -130,7 +129,7 @@ final class Batch {
         self.released = released
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
-        heldOrigins = leftOut.union(try HeldStore.origins(writer))
+        heldOrigins = try HeldStore.origins(writer)
     }
 
     /// What is held already waits for whatever it lacks, held or not.
@@ -248,7 +247,7 @@ final class Batch {
     private func drop(_ entry: HeldStore.Entry) throws {
         try HeldStore.drop(entry.number, in: writer)
         let origin = entry.changeSet.dot.origin
-        if try !leftOut.contains(origin) && !HeldStore.holds(origin, writer) { heldOrigins.remove(origin) }
+        if try !HeldStore.holds(origin, writer) { heldOrigins.remove(origin) }
     }
 }
 
