@@ -110,6 +110,7 @@ enum Unverifiable {
     /// Whole tables, and columns by `table.column`.
     static let reasons: [String: String] = [
         "sync_addresses": "where peers were found; the next contact says it anew",
+        "sync_notices": "sentences for the operator",
         "sync_peers": "what peers told of themselves; the next contact says it anew",
         "sync_change_sets.position": "the order of arrival, which only causality bounds",
         "sync_change_sets.received_at": "when this node got it, by its own clock",
