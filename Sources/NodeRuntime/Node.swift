@@ -26,14 +26,17 @@ public final class Node: Sendable {
 
     /// Opens the node that lives in a directory.
     ///
+    /// - Parameter heedsMark: false opens a replica that does not agree with its high-water mark, to be looked at only.
     /// - Throws: `TrustError` or `ReplicaError`; `.notFound` and `.absent` where there is none.
     public static func open(
-        _ directory: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+        _ directory: String, tables: [Table], heedsMark: Bool = true,
+        clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
         let identity = try openIdentity(directory)
         let (certificate, authority) = try identity.membership()
         let replica = try Replica.open(
-            at: replicaPath(directory), key: identity.key, tables: tables, mark: highWaterMark(identity), clock: clock)
+            at: replicaPath(directory), key: identity.key, tables: tables,
+            mark: heedsMark ? highWaterMark(identity) : nil, clock: clock)
         return try Node(
             directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
             clock: clock)
@@ -107,3 +110,32 @@ public final class Node: Sendable {
             })
     }
 }
+<<<<<<< ours
+=======
+
+extension Node {
+    // MARK: What a session is told
+
+    /// What this replica holds, for a session with a peer.
+    func localState(for peer: NodeID) throws -> LocalState {
+        let (applied, safe) = try replica.vectors()
+        let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
+            guard record.node != peer, let facts = record.facts else { return nil }
+            return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
+        }
+        return LocalState(
+            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
+            schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
+            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
+    }
+
+    /// What was said in earlier sessions with a peer.
+    func memory(of peer: NodeID) throws -> PeerMemory {
+        guard let facts = try replica.peer(peer)?.facts else { return PeerMemory() }
+        func remembered(_ vector: VersionVector) -> RememberedVector {
+            RememberedVector(vector: vector, digest: SHA256.digest(vector.digestInput).first)
+        }
+        return PeerMemory(told: remembered(facts.told), heard: remembered(facts.applied))
+    }
+}
+>>>>>>> theirs

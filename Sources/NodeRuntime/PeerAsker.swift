@@ -55,7 +55,8 @@ final class PeerAsker {
             case .ask(let ranges):
                 question.ranges = ranges
                 let asked = question
-                async let ours = BlockingWork.run { [node] in try node.replica.answer(asked) }
+                let node = node
+                async let ours = BlockingWork.run { try node.replica.answer(asked) }
                 let theirs = try await peerAnswer(asked, applied, &result)
                 let here = try await ours
                 guard let (there, _) = theirs else { return }

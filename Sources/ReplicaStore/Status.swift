@@ -119,6 +119,18 @@ extension Replica {
         try connections.engineWrite { try $0.execute("REINDEX") }
     }
 
+    /// Makes the triggers of capture anew from what is declared.
+    public func rebuildCapture() throws {
+        try connections.engineWrite { writer in
+            for table in try Declaration.load(writer) {
+                let triggers = Capture.triggers(for: table)
+                try writer.executeAll(triggers)
+                try writer.execute(
+                    "UPDATE sync_tables SET capture = ? WHERE number = ?", [Value(triggers), .integer(table.number)])
+            }
+        }
+    }
+
     /// What SQLite itself finds wrong with the file; empty where nothing.
     public func quickCheck() throws -> [String] {
         try read { try $0.query("PRAGMA quick_check").compactMap { $0[0].string }.filter { $0 != "ok" } }

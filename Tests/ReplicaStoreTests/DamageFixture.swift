@@ -116,6 +116,7 @@ enum Unverifiable {
         "sync_change_sets.received_at": "when this node got it, by its own clock",
         "sync_change_sets.received_from": "who relayed it, which decides nothing",
         "sync_held.number": "a number of this replica's own",
+        "sync_held.tried_under": "where it is another, the change set is tried once more",
         "sync_held.detail": "a sentence for people",
         "sync_held.received_at": "when this node got it, by its own clock",
         "sync_held.received_from": "who relayed it, which decides nothing",

@@ -9,7 +9,10 @@ extension Verification {
     func checkHeld(_ progress: (VerifyProgress) throws -> Void) throws {
         let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
         try reader.forEach(
-            "SELECT number, origin, seq, signature, body, cause, release_at FROM sync_held ORDER BY number"
+            """
+            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail FROM sync_held
+            ORDER BY number
+            """
         ) { row in
             try progress(VerifyProgress(stage: .held, done: report.held, total: total))
             report.held += 1
@@ -65,6 +68,16 @@ extension Verification {
         case .unknownTable, .schemaDiffers, .unknownAuthor, .waitsForEarlier: release = .null
         case nil:
             return report.add(.header, "it is held for no known cause", table: "sync_held", dot: proven.dot)
+        }
+        if row[7] != .null || row[8] != .null {
+            // Said twice, so that a bit that flips in either is seen.
+            let awaited = row[7].bytes.flatMap { Origin(bytes: $0) }.flatMap { origin in
+                row[8].integer.map { Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: $0))) }
+            }
+            if awaited.map({ "waits for \($0)" }) != row[9].string {
+                report.add(
+                    .header, "what it waits for is not what is said of it", table: "sync_held", dot: proven.dot)
+            }
         }
         if row[6] != release {
             report.add(

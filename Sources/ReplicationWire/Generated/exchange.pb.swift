@@ -831,7 +831,7 @@ public nonisolated struct WireGoodbye: Sendable {
   public init() {}
 }
 
-/// Asks what the receiver holds in ranges of its contents. Exchange.md, section 12.
+/// Asks what the receiver holds in ranges of its contents. Exchange.md, section 13.
 public nonisolated struct WireComparisonQuestion: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for

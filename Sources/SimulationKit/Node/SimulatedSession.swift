@@ -151,7 +151,7 @@ final class SimulatedSession {
         case .duplicate: simulation.tallies.count("duplicates")
         case .heldHere(let held):
             for held in held { simulation.tallies.count("held-\(held.cause.rawValue)") }
-        case .schemaDiffers, .heldByPeer, .received, .sent, .caughtUp, .peerHasMore, .compared: break
+        case .schemaDiffers, .heldByPeer, .received, .sent, .caughtUp, .peerHasMore, .settled, .answered: break
         }
     }
 

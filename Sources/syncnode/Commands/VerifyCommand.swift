@@ -16,7 +16,7 @@ struct VerifyCommand: AsyncParsableCommand {
             that little travels however much is held. It needs both to have the same change sets: --sync exchanges them \
             first.
 
-            --repair makes anew what follows from the tables alone: SQLite's indexes and the search index. Everything else is \
+            --repair makes anew what follows from the rest alone: SQLite's indexes, the search index, the triggers of capture. Everything else is \
             shown, with what to do.
 
             Exit code 65 where there is damage or a difference, the first of it named.
@@ -25,7 +25,7 @@ struct VerifyCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("A node's name, or HOST:PORT.", valueName: "peer"))
     var peer: String?
     @Flag(help: "Exchange change sets with the peer first.") var sync = false
-    @Flag(help: "Make anew what follows from the tables alone: indexes and the search index.") var repair = false
+    @Flag(help: "Make anew what follows from the rest alone: indexes, search index, triggers.") var repair = false
     @OptionGroup var options: GlobalOptions
 
     struct Finding: Encodable {
@@ -75,8 +75,8 @@ struct VerifyCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let node = try options.openNode()
-        if let peer { return try await PeerVerifying.run(peer, syncing: sync, node, options) }
+        if let peer { return try await PeerVerifying.run(peer, syncing: sync, try options.openNode(), options) }
+        let node = try options.openNodeToVerify()
         var report = try verify(node)
         let repaired = repair ? try mend(report, node) : []
         if !repaired.isEmpty { report = try verify(node) }
@@ -105,6 +105,10 @@ struct VerifyCommand: AsyncParsableCommand {
         if report.findings.contains(where: { $0.kind == .index }) {
             try node.replica.rebuildIndexes()
             repaired.append("indexes")
+        }
+        if report.findings.contains(where: { $0.kind == .capture }) {
+            try node.replica.rebuildCapture()
+            repaired.append("triggers")
         }
         if report.findings.contains(where: { $0.kind == .derived }) {
             try NewsStore(node.replica).rebuildSearchIndex()
