@@ -110,32 +110,3 @@ public final class Node: Sendable {
             })
     }
 }
-<<<<<<< ours
-=======
-
-extension Node {
-    // MARK: What a session is told
-
-    /// What this replica holds, for a session with a peer.
-    func localState(for peer: NodeID) throws -> LocalState {
-        let (applied, safe) = try replica.vectors()
-        let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
-            guard record.node != peer, let facts = record.facts else { return nil }
-            return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
-        }
-        return LocalState(
-            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
-            schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
-            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
-    }
-
-    /// What was said in earlier sessions with a peer.
-    func memory(of peer: NodeID) throws -> PeerMemory {
-        guard let facts = try replica.peer(peer)?.facts else { return PeerMemory() }
-        func remembered(_ vector: VersionVector) -> RememberedVector {
-            RememberedVector(vector: vector, digest: SHA256.digest(vector.digestInput).first)
-        }
-        return PeerMemory(told: remembered(facts.told), heard: remembered(facts.applied))
-    }
-}
->>>>>>> theirs

@@ -329,28 +329,6 @@ final class SessionDriver: Sendable {
         }
     }
 
-<<<<<<< ours
-=======
-    private static func notice(of violation: ApplyViolation) -> ErrorNotice {
-        let code: ErrorNotice.Code =
-            switch violation.kind {
-            case .malformed, .signature, .gap: .malformed
-            case .author: .refused
-            case .fork: .fork
-            }
-        return ErrorNotice(code: code, message: violation.description)
-    }
-
-    /// A peer learns that this node cannot go on, and when to come back; the rest is in this node's log.
-    private static func ourFailure(_ error: any Error) -> ErrorNotice {
-        let isFull = (error as? SQLError)?.isFull == true
-        return ErrorNotice(
-            code: isFull ? .busy : .internal,
-            message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
-            retryAfterMilliseconds: 60_000)
-    }
-
->>>>>>> theirs
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {
         let delay = max(0, deadline.microseconds - Monotonic.now.microseconds)
         let task = Task { [inboxEnd] in
@@ -436,24 +414,6 @@ extension SessionRole {
     var isOneShot: Bool {
         if case .dialling(let mode) = self { !mode.live } else { false }
     }
-<<<<<<< ours
-=======
-}
-
-extension SessionInput {
-    /// Whether it takes the session further, rather than only keeping it alive.
-    var isProgress: Bool {
-        switch self {
-        case .frame(.ping), .frame(.pong), .timer, .localChanged: false
-        default: true
-        }
-    }
-}
-
-extension ExchangeFrame {
-    /// About what a frame holds in memory: its flow bytes, and what any frame may hold beside them.
-    var memoryBytes: Int { Int(clamping: flowBytes) + 1024 }
->>>>>>> theirs
 }
 
 extension SessionInput {

@@ -30,12 +30,8 @@ public struct FileSystem: Hashable, Sendable {
 
     /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. Where it
     /// cannot be made, SQLite says why.
-<<<<<<< ours
     func createPrivate(_ path: String) {
         guard vfs == nil else { return }
-=======
-    static func createPrivate(_ path: String) {
->>>>>>> theirs
         _ = FileManager.default.createFile(
             atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)])
     }

@@ -46,7 +46,6 @@ final class Sealer {
     func sealChunk(limit: Int = Limits.rowChanges) throws -> Bool {
         let chunk = try JournalReader.chunk(transaction.tables, limit: limit, writer)
         guard !chunk.entries.isEmpty else { return true }
-<<<<<<< ours
         encoder = CellEncoder()
         var rows = PendingRows(tables: transaction.tables, capacity: chunk.entries.count)
         var stamps: [Stamp] = []
@@ -64,13 +63,6 @@ final class Sealer {
         if zip(writes, writes.dropFirst()).contains(where: { $0.stamp > $1.stamp }) {
             writes.sort { $0.stamp < $1.stamp }
         }
-=======
-        let (rows, stamps) = coalesce(chunk)
-        let later = try laterWrites(chunk, rows)
-        var writes: [RowWrite] = []
-        for row in rows { try appendWrites(of: row, later: later[row.table], to: &writes) }
-        writes.sort { $0.stamp < $1.stamp }
->>>>>>> theirs
         try seal(writes, pauses: Self.pauses(before: writes, in: chunk, stamps))
         for (index, number) in chunk.lastNumbers.enumerated() {
             guard let number else { continue }
@@ -79,76 +71,6 @@ final class Sealer {
         return chunk.reachesEnd
     }
 
-<<<<<<< ours
-    /// For each write, the longest pause between the entries that lie between it and the write before it.
-    private static func pauses(before writes: [RowWrite], in chunk: JournalChunk, _ stamps: [Stamp]) -> [Int64] {
-        var entry = 0
-        return writes.map { write in
-            var longest: Int64 = 0
-            while entry < stamps.count, stamps[entry] <= write.stamp {
-                if entry > 0 { longest = max(longest, chunk.entries[entry].pause(since: chunk.entries[entry - 1])) }
-                entry += 1
-=======
-    // MARK: Coalescing: the last write of each register counts
-
-    private struct PendingRow {
-        let table: Int
-        let id: RowID
-        var existence: (kind: RowChangeKind, stamp: Stamp)?
-        var fieldStamps: [Stamp?]
-        /// The journal entry that keeps the values of a row deleted in this chunk.
-        var deletion: Int64?
-    }
-
-    private struct RowKey: Hashable {
-        let table: Int
-        let id: RowID
-    }
-
-    /// - Returns: also the stamp of each entry.
-    private func coalesce(_ chunk: JournalChunk) -> (rows: [PendingRow], stamps: [Stamp]) {
-        var stamps: [Stamp] = []
-        stamps.reserveCapacity(chunk.entries.count)
-        var rows: [PendingRow] = []
-        rows.reserveCapacity(chunk.entries.count)
-        var index: [RowKey: Int] = [:]
-        index.reserveCapacity(chunk.entries.count)
-        for entry in chunk.entries {
-            stamp = stamp.following(at: check.time(of: entry.at))
-            stamps.append(stamp)
-            let table = transaction.tables[entry.table]
-            let key = RowKey(table: entry.table, id: entry.id)
-            let place = index[key] ?? rows.count
-            if place == rows.count {
-                index[key] = place
-                rows.append(
-                    PendingRow(
-                        table: entry.table, id: entry.id,
-                        fieldStamps: [Stamp?](repeating: nil, count: table.fields.count)))
-            }
-            switch entry.operation {
-            case .insert:
-                rows[place].existence = (.insert, stamp)
-                rows[place].deletion = nil
-                rows[place].fieldStamps = [Stamp?](repeating: stamp, count: table.fields.count)
-            case .update:
-                for field in table.fields(touchedBy: entry.mask) { rows[place].fieldStamps[field] = stamp }
-            case .delete:
-                rows[place].existence = (.delete, stamp)
-                rows[place].deletion = entry.n
-            case .undelete:
-                rows[place].existence = (.undelete, stamp)
-                rows[place].deletion = nil
-            case .overwritten: break
->>>>>>> theirs
-            }
-            return longest
-        }
-<<<<<<< ours
-=======
-        return (rows, stamps)
-    }
-
     /// For each write, the longest pause between the entries that lie between it and the write before it.
     private static func pauses(before writes: [RowWrite], in chunk: JournalChunk, _ stamps: [Stamp]) -> [Int64] {
         var entry = 0
@@ -160,7 +82,6 @@ final class Sealer {
             }
             return longest
         }
->>>>>>> theirs
     }
 
     private func laterWrites(_ chunk: JournalChunk, _ rows: PendingRows) throws -> [JournalReader.LaterWrites?] {
@@ -276,7 +197,6 @@ final class Sealer {
 
     // MARK: One row change, into the body and into the metadata
 
-<<<<<<< ours
     private func store(_ table: Int) throws -> TableStore {
         if let store = stores[table] { return store }
         let store = try transaction.store(transaction.tables[table])
@@ -286,39 +206,19 @@ final class Sealer {
 
     /// Seals writes, ascending by stamp, into as few change sets as the limits allow, cut where the writer paused.
     private func seal(_ writes: [RowWrite], pauses: [Int64]) throws {
-=======
-    /// Seals writes, ascending by stamp, into as few change sets as the limits allow, cut where the writer paused.
-    private func seal(_ writes: [RowWrite], pauses: [Int64]) throws {
-        let cells = writes.map { write in
-            write.fields.flatMap { field in
-                transaction.tables[write.table].fields[field].positions.map { write.cells[$0] }
-            }
-        }
->>>>>>> theirs
         var start = 0
         while start < writes.count {
             var size = ChangeSetBuilder.Size()
             var end = start
-<<<<<<< ours
             while end < writes.count, size.add(writes[end].id, writes[end].cells) { end += 1 }
             if end < writes.count { end = TransactionBorder.cut(in: start..<end) { pauses[$0] } }
             for index in start..<end { try seal(writes[index]) }
-=======
-            while end < writes.count, size.add(writes[end].id, cells[end]) { end += 1 }
-            if end < writes.count { end = TransactionBorder.cut(in: start..<end) { pauses[$0] } }
-            for index in start..<end { try seal(writes[index], cells[index]) }
->>>>>>> theirs
             try flush()
             start = end
         }
     }
 
-<<<<<<< ours
     private func seal(_ write: RowWrite) throws {
-=======
-    private func seal(_ write: RowWrite, _ cells: [Cell]) throws {
-        let table = transaction.tables[write.table]
->>>>>>> theirs
         builder.add(
             table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields,
             cells: write.cells)
