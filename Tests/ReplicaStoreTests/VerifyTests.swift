@@ -56,7 +56,7 @@ import Testing
         #expect(report.unsealed == 1)
         // Existence and five columns of n1 and n2, existence and two of l1.
         #expect(report.values == 15)
-        #expect(stages == [.file, .log, .rows, .ledger])
+        #expect(stages == [.file, .log, .rows, .journals, .ledger])
     }
 
     @Test func aFindingSaysWhatWhereAndWhatToDo() throws {

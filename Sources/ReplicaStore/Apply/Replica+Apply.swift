@@ -141,11 +141,8 @@ final class Batch {
         try takeHeld()
         for table in transaction.tables {
             // What applying wrote into the journals is history, not edits to seal.
-            try writer.execute(
-                """
-                UPDATE sync_tables SET sealed = max(sealed, (SELECT ifnull(max(n), 0) FROM "sync_journal_\(table.name)"))
-                WHERE number = ?
-                """, [.integer(table.number)])
+            guard let last = try writer.integer("SELECT max(n) FROM \"sync_journal_\(table.name)\"") else { continue }
+            try JournalRuns.advance(table, to: last, in: writer)
         }
         report.conflicts = try shownConflicts() - shownBefore
         report.applied = transaction.origins.applied

@@ -118,6 +118,14 @@ enum Schema {
         CREATE INDEX sync_held_by_wait ON sync_held(waits_origin, waits_seq) WHERE waits_origin IS NOT NULL;
         CREATE INDEX sync_held_by_schema ON sync_held(tried_under) WHERE release_at IS NULL AND waits_origin IS NULL;
         """,
+        """
+        -- The sealed part of each journal in runs that lie end to end: up to `last`, and the digest of the entries.
+        CREATE TABLE sync_journal_runs(
+            table_number INTEGER NOT NULL, last INTEGER NOT NULL, digest BLOB, PRIMARY KEY(table_number, last))
+            WITHOUT ROWID;
+        -- What was sealed before there were digests is taken as it is: without one.
+        INSERT INTO sync_journal_runs(table_number, last) SELECT number, sealed FROM sync_tables WHERE sealed > 0;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

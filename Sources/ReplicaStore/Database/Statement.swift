@@ -19,6 +19,8 @@ public struct SQLError: Error, CustomStringConvertible, Sendable {
     public var isFull: Bool { primaryCode == SQLITE_FULL }
     public var isReadOnly: Bool { primaryCode == SQLITE_READONLY }
     public var isBusy: Bool { primaryCode == SQLITE_BUSY }
+    /// A table or column that the SQL names is not there: SQLite's plain error, which a sound replica never meets.
+    var isUnknownName: Bool { primaryCode == SQLITE_ERROR }
     public var isCorrupt: Bool { primaryCode == SQLITE_CORRUPT || primaryCode == SQLITE_NOTADB }
 
     public var description: String {

@@ -49,9 +49,7 @@ final class Sealer {
         try seal(writes, pauses: Self.pauses(before: writes, in: chunk, stamps))
         for (index, number) in chunk.lastNumbers.enumerated() {
             guard let number else { continue }
-            try writer.execute(
-                "UPDATE sync_tables SET sealed = ? WHERE number = ?",
-                [.integer(number), .integer(transaction.tables[index].number)])
+            try JournalRuns.advance(transaction.tables[index], to: number, in: writer)
         }
         return chunk.reachesEnd
     }

@@ -35,10 +35,12 @@ extension Replica {
 /// One verification within one snapshot.
 final class Verification {
     let reader: Reader
-    private let replica: Replica
+    let replica: Replica
     let authors: any AuthorDirectory
     var report = VerifyReport()
     var tables: [String: CompiledTable] = [:]
+    /// Tables whose declaration is damaged: their rows cannot be read as what they were.
+    var broken: Set<String> = []
     /// By table number, the fields that are known here, declared or not.
     var fields: [Int64: [String: CompiledField]] = [:]
     var unsealed: [Int64: UnsealedEdits] = [:]
@@ -53,6 +55,9 @@ final class Verification {
     var awaitsAnything = true
     private var shapes: [Int64: [Int64]] = [:]
 
+    var workspace: Workspace { replica.workspace }
+    var node: NodeID { replica.node }
+
     init(_ reader: Reader, _ replica: Replica, _ authors: any AuthorDirectory) {
         self.reader = reader
         self.replica = replica
@@ -61,13 +66,14 @@ final class Verification {
 
     func run(_ progress: (VerifyProgress) throws -> Void) throws {
         try stage { try checkFile(progress) }
+        try stage { try checkSchema() }
         try stage { try load() }
         // Without tables and origins nothing else can be understood; what is wrong with them stands in the report.
         guard let origins else { return }
         try stage { try checkLog(origins, progress) }
         try stage { try checkRows(progress) }
         try stage { try checkVectors(origins) }
-        try stage { try checkJournals() }
+        try stage { try checkJournals(progress) }
         try stage { try checkLedger(origins, progress) }
         try stage { try checkHeld(progress) }
     }
@@ -78,6 +84,8 @@ final class Verification {
             try body()
         } catch let error as SQLError where error.isCorrupt {
             report.add(.file, error.description)
+        } catch let error as SQLError where error.isUnknownName {
+            report.add(.schema, error.description)
         } catch let error as ReplicaError where error.code == .damaged {
             report.add(.file, error.description)
         }
@@ -93,7 +101,7 @@ final class Verification {
     }
 
     private func load() throws {
-        for table in try Declaration.load(reader) {
+        for table in try Declaration.load(reader) where !broken.contains(table.name) {
             tables[table.name] = table
             fields[table.number] = [:]
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
@@ -108,12 +116,11 @@ final class Verification {
         origins = try OriginBook(reader)
     }
 
-    /// The fields that the inserts of a shape wrote.
+    /// The fields that the inserts of a shape wrote; none where it is not listed, which `checkRows` reports with its rows.
     func shape(_ number: Int64) throws -> [Int64] {
         if let known = shapes[number] { return known }
         let text = try reader.query("SELECT fields FROM sync_shapes WHERE number = ?", [.integer(number)]).first?[0]
-        guard let text = text?.string else { throw ReplicaError.damaged("sync_shapes lacks number \(number)") }
-        let shape = text.split(separator: ",").compactMap { Int64($0) }
+        let shape = text?.string?.split(separator: ",").compactMap { Int64($0) } ?? []
         shapes[number] = shape
         return shape
     }
@@ -149,40 +156,6 @@ final class Verification {
             "SELECT DISTINCT origin FROM sync_change_sets WHERE origin NOT IN (SELECT number FROM sync_origins)")
         {
             report.add(.vector, "the log holds change sets of origin number \(row[0]), which is not listed")
-        }
-    }
-
-    // MARK: Held change sets
-
-    private func checkHeld(_ progress: (VerifyProgress) throws -> Void) throws {
-        let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
-        try reader.forEach("SELECT number, origin, seq, signature, body FROM sync_held ORDER BY number") { row in
-            try progress(VerifyProgress(stage: .held, done: report.held, total: total))
-            report.held += 1
-            guard let number = row[0].integer, let signature = row[3].bytes, let body = row[4].bytes else {
-                return report.add(.changeSet, "a held change set does not read as it was written", table: "sync_held")
-            }
-            let values = try reader.query(
-                "SELECT value FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)])
-            checkHeld(SealedChangeSet(body: body, signature: signature, values: values.map { $0[0].bytes }), row)
-        }
-    }
-
-    private func checkHeld(_ sealed: SealedChangeSet, _ row: Row) {
-        do {
-            let proven = try replica.prove(sealed, authors: authors)
-            guard row[1].bytes == proven.dot.origin.bytes,
-                row[2].integer == Int64(bitPattern: proven.dot.sequence.rawValue)
-            else {
-                return report.add(.header, "a held change set is kept under another name", dot: proven.dot)
-            }
-        } catch let violation as ApplyViolation {
-            let kinds: [ApplyViolation.Kind: VerifyFinding.Kind] = [.author: .author, .signature: .signature]
-            report.add(
-                kinds[violation.kind] ?? .changeSet, "held, and no longer sound: \(violation)", table: "sync_held",
-                dot: violation.dot)
-        } catch {
-            report.add(.changeSet, "held, and no longer sound: \(error)", table: "sync_held")
         }
     }
 }

@@ -22,6 +22,15 @@ extension Verification {
             report.conflicts += 1
             try checkEntry(row, names, origins, contents)
         }
+        for part in ["values", "witnesses"] {
+            let stray = try reader.query(
+                "SELECT DISTINCT conflict FROM sync_conflict_\(part) WHERE conflict NOT IN (SELECT number FROM sync_conflicts)"
+            )
+            for row in stray {
+                report.add(
+                    .ledger, "it keeps \(part) of an entry \(row[0]) that is not there", table: "sync_conflict_\(part)")
+            }
+        }
         for table in tables.values.sorted(by: { $0.number < $1.number }) {
             try checkCompleteness(table, names, origins)
         }
@@ -80,15 +89,16 @@ extension Verification {
                         && written(seen) == LoggedContents.Written(content: content, isInsert: true)
                 }
             }
-            if isShown != (witness[3] == .integer(1)) { add("whether it is shown beside \(other) is kept wrongly") }
+            if witness[3].flag != isShown { add("whether it is shown beside \(other) is kept wrongly") }
             shown = shown || isShown
         }
-        if shown != (row[8] == .integer(1)) { add("whether the conflict is shown is kept wrongly") }
+        if row[8].flag != shown { add("whether the conflict is shown is kept wrongly") }
     }
 
     private func checkValues(of conflict: Int64, _ content: LoggedContents.Content, _ add: (String) -> Void) throws {
         let values = try reader.query(
-            "SELECT absent, value FROM sync_conflict_values WHERE conflict = ? ORDER BY ordinal", [.integer(conflict)])
+            "SELECT absent, value, ordinal FROM sync_conflict_values WHERE conflict = ? ORDER BY ordinal",
+            [.integer(conflict)])
         let signed: [Cell] =
             switch content {
             case .existence(let alive): [.inline(.integer(alive ? 1 : 0))]
@@ -97,11 +107,15 @@ extension Verification {
         guard values.count == signed.count else {
             return add("it keeps \(values.count) values where \(signed.count) were lost")
         }
+        if values.map({ $0[2] }) != values.indices.map({ .integer(Int64($0)) }) {
+            add("its values are not numbered 0 and on")
+        }
         for (value, cell) in zip(values, signed) {
-            if value[0] == .integer(1) {
-                report.awaiting += 1
-            } else if !matches(value[1], cell) {
-                add("it keeps another value than the one that was signed")
+            switch (value[0].flag, cell) {
+            case (true?, .beside) where value[1] == .null: report.awaiting += 1
+            case (false?, _) where matches(value[1], cell): continue
+            case (false?, _): add("it keeps another value than the one that was signed")
+            default: add("whether its value arrived is kept wrongly")
             }
         }
     }
@@ -153,10 +167,17 @@ extension Verification {
         return writes
     }
 
-    /// Each lost write with what it lost to.
-    private func lost(among writes: [Version], _ origins: OriginBook) throws -> [Version: Set<Version>] {
+    /// What follows from the writes of one lost write.
+    private struct Lost: Equatable {
+        /// The writes it lost to.
+        var witnesses: Set<Version> = []
+        /// Whether some write had seen it.
+        var hasSuccessor: Bool?
+    }
+
+    private func lost(among writes: [Version], _ origins: OriginBook) throws -> [Version: Lost] {
         func saw(_ new: Version, _ old: Version) throws -> Bool { try origins.saw(new, old, reader) }
-        var lost: [Version: Set<Version>] = [:]
+        var lost: [Version: Lost] = [:]
         for candidate in writes {
             let later = try writes.filter { try $0 != candidate && saw($0, candidate) }
             for other in writes where candidate < other {
@@ -164,33 +185,39 @@ extension Verification {
                 let wentOn = try later.contains { next in
                     try next != other && !saw(next, other) && !saw(other, next)
                 }
-                if !wentOn { lost[candidate, default: []].insert(other) }
+                if !wentOn { lost[candidate, default: Lost(hasSuccessor: !later.isEmpty)].witnesses.insert(other) }
             }
         }
         return lost
     }
 
     private func compare(
-        lost: [Version: Set<Version>], _ row: Int64, _ field: Int64, _ table: CompiledTable, _ id: RowID,
+        lost: [Version: Lost], _ row: Int64, _ field: Int64, _ table: CompiledTable, _ id: RowID,
         _ name: String,
         _ origins: OriginBook
     ) throws {
-        var kept: [Version: Set<Version>] = [:]
+        var kept: [Version: Lost] = [:]
         for entry in try reader.query(
-            "SELECT stamp, origin, seq, number FROM sync_conflicts WHERE table_number = ? AND row = ? AND field = ?",
+            "SELECT stamp, origin, seq, number, has_successor FROM sync_conflicts WHERE table_number = ? AND row = ? AND field = ?",
             [.integer(table.number), .integer(row), .integer(field)])
         {
             guard let version = version(entry.values[0...2], origins) else { continue }
-            kept[version] = Set(
-                try reader.query(
-                    "SELECT stamp, origin, seq FROM sync_conflict_witnesses WHERE conflict = ?", [entry[3]]
-                ).compactMap { self.version($0.values[...], origins) })
+            let witnesses = try reader.query(
+                "SELECT stamp, origin, seq FROM sync_conflict_witnesses WHERE conflict = ?", [entry[3]])
+            kept[version] = Lost(
+                witnesses: Set(witnesses.compactMap { self.version($0.values[...], origins) }),
+                hasSuccessor: entry[4].flag)
         }
-        for (version, witnesses) in lost where kept[version] != witnesses {
+        for (version, expected) in lost where kept[version] != expected {
+            let what =
+                switch kept[version] {
+                case nil: "a lost write is not in the ledger"
+                case let found? where found.witnesses != expected.witnesses:
+                    "it is kept with other winners than it lost to"
+                default: "whether its author went on is kept wrongly"
+                }
             report.add(
-                .ledger,
-                kept[version] == nil
-                    ? "a lost write is not in the ledger" : "it is kept with other winners than it lost to",
+                .ledger, what,
                 table: table.name, id: id, field: name, dot: version.dot)
         }
         for version in kept.keys where lost[version] == nil {

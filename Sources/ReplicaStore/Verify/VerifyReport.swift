@@ -86,6 +86,22 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         public static let journal = Kind(
             "journal", "Edits made here may never be sealed.",
             "Note down recent edits of this node, then restore a backup or join with a new replica.")
+        /// What is declared, or the engine's own tables, are not as they were made.
+        public static let schema = Kind(
+            "schema", "Rows can no longer be read as what they were written as.", replace)
+        /// A record of the roster is not the bytes that the authority signed.
+        public static let roster = Kind(
+            "roster", "A member may be taken for a stranger, or a revocation may be forgotten.",
+            "Pull from any peer: it sends the records again; then verify again.")
+        /// The sealed part of a journal is not what it was: earlier values, as this node alone keeps them.
+        public static let history = Kind(
+            "history",
+            "What this node shows of earlier values and times may be wrong; the present ones are not touched.",
+            "Nothing needs mending for the workspace's sake. A new replica (join, then pull) begins a new history.")
+        /// Something that is derived from the tables, such as a search index, is out of step with them.
+        public static let derived = Kind(
+            "derived", "Searches may miss rows or find what is no longer there; the rows themselves are sound.",
+            "Run `syncnode verify --repair`: it is made anew from the tables.")
         /// Triggers that capture writes are missing or were changed.
         public static let capture = Kind(
             "capture", "Edits of other programs are lost to replication.",
@@ -123,10 +139,10 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
 /// How far verifying has come.
 public struct VerifyProgress: Sendable, Hashable {
     /// What is being looked at.
-    public enum Stage: String, Sendable, CaseIterable { case file, log, rows, ledger, held }
+    public enum Stage: String, Sendable, CaseIterable { case file, log, rows, journals, ledger, held }
     /// The present stage.
     public let stage: Stage
-    /// Done of `total` in this stage: change sets in the log, tables in rows, registers in the ledger.
+    /// Done of `total` in this stage: change sets in the log, tables in rows and journals, entries in the ledger.
     public let done: Int64
     /// Zero where it is not known.
     public let total: Int64
@@ -169,7 +185,8 @@ public struct VerifyReport: Sendable {
     /// The first difference.
     public var first: VerifyFinding? { findings.first }
 
-    mutating func add(
+    /// Adds what was found beside the engine, such as in an index that it knows nothing of.
+    public mutating func add(
         _ kind: VerifyFinding.Kind, _ what: String, table: String? = nil, id: RowID? = nil, field: String? = nil,
         dot: Dot? = nil
     ) {

@@ -13,6 +13,7 @@ extension Verification {
             try checkGraveyard(of: table)
             try checkUnsigned(table)
             try checkAwaiting(table)
+            try checkUnwritten(table)
         }
     }
 
@@ -56,6 +57,14 @@ extension Verification {
             """
         ) { row in
             add("the row is alive without an insert", row)
+        }
+        try reader.forEach(
+            "SELECT id, shape FROM \"sync_rows_\(name)\" WHERE shape NOT IN (SELECT number FROM sync_shapes)"
+        ) { row in
+            guard case .text(let id) = row[0] else { return }
+            report.add(
+                .schema, "which fields its insert wrote is not known: there is no shape \(row[1])", table: name,
+                id: RowID(bytes: id))
         }
         for (id, isThere) in edits?.isThere ?? [:] {
             let found = try reader.integer("SELECT 1 FROM \"\(name)\" WHERE id = ?", .text(id.bytes)) == 1
@@ -170,42 +179,37 @@ extension Verification {
         }
     }
 
-    // MARK: Journals and triggers
+    // MARK: Values that nobody wrote
 
-    func checkJournals() throws {
-        for table in tables.values.sorted(by: { $0.number < $1.number }) {
-            let journal = "sync_journal_\(table.name)"
-            let last = try reader.integer("SELECT max(n) FROM \"\(journal)\"") ?? 0
-            let sealed =
-                try reader.integer("SELECT sealed FROM sync_tables WHERE number = ?", .integer(table.number)) ?? 0
-            if sealed > last {
-                report.add(
-                    .journal,
-                    "entries up to \(sealed) count as sealed, and it ends at \(last): the next edits would be lost",
-                    table: journal)
+    /// A column that a row's authors did not know holds its default, or NULL.
+    private func checkUnwritten(_ table: CompiledTable) throws {
+        let name = table.name
+        let used = try reader.query("SELECT DISTINCT shape FROM \"sync_rows_\(name)\"").map { $0[0].integer }
+        let defaults = try reader.query("SELECT name, dflt_value FROM pragma_table_info(?)", [Value(name)])
+        for field in table.fields {
+            let without = try used.filter { try $0.map { try !shape($0).contains(field.number) } ?? true }
+            guard !without.isEmpty else { continue }
+            let shapes = without.map { $0.map { "r.shape = \($0)" } ?? "r.shape IS NULL" }.joined(separator: " OR ")
+            for (column, position) in zip(field.columns, field.positions) {
+                let value = defaults.first { $0[0].string == column }?[1].string ?? "NULL"
+                for home in [name, "sync_graveyard_\(name)"] {
+                    try reader.forEach(
+                        """
+                        SELECT r.id FROM "sync_rows_\(name)" r JOIN "\(home)" t ON t.id = r.id WHERE (\(shapes))
+                        AND t."\(column)" IS NOT NULL AND t."\(column)" IS NOT (\(value))
+                        AND NOT EXISTS(SELECT 1 FROM "sync_versions_\(name)" v WHERE v.row = r.row AND v.field = ?)
+                        """, [.integer(field.number)]
+                    ) { row in
+                        guard case .text(let bytes) = row[0] else { return }
+                        let id = RowID(bytes: bytes)
+                        let edits = unsealed[table.number]
+                        guard edits?.places[id]?[position] == nil, edits?.replaced.contains(id) != true else { return }
+                        report.add(
+                            .value, "column \(column) holds a value, and nobody wrote one", table: name, id: id,
+                            field: field.name)
+                    }
+                }
             }
-            let wrong = try reader.query(
-                """
-                SELECT n FROM "\(journal)" WHERE op NOT IN (1, 2, 3, 4, 6) OR typeof(id) <> CASE op WHEN 6 THEN 'integer'
-                ELSE 'text' END OR (op IN (2, 3, 6) AND typeof(mask) <> 'integer') OR (op = 6 AND n > ?) ORDER BY n LIMIT 1
-                """, [.integer(sealed)]
-            ).first
-            if let wrong { report.add(.journal, "entry \(wrong[0]) does not read as one", table: journal) }
-            try checkCapture(of: table)
-        }
-    }
-
-    private func checkCapture(of table: CompiledTable) throws {
-        let expected = Capture.triggers(for: table)
-        for kind in Capture.kinds where kind != "update" || !table.columns.isEmpty {
-            let name = "sync_\(kind)_\(table.name)"
-            let sql = try reader.query(
-                "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", [Value(name)]
-            ).first?[0].string
-            if let sql, expected.contains(sql) { continue }
-            report.add(
-                .capture, "the trigger \(name) is \(sql == nil ? "missing" : "not the one made here")",
-                table: table.name)
         }
     }
 }

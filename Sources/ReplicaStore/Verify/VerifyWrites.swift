@@ -66,6 +66,7 @@ struct KnownRow {
 
 extension Verification {
     func checkWrites(of part: TableChanges, _ header: ChangeSetHeader) throws {
+        guard !broken.contains(part.table) else { return }
         guard let table = tables[part.table], let known = fields[table.number],
             let number = origins?[header.origin]?.number
         else {

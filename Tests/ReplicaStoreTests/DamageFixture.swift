@@ -1,0 +1,172 @@
+// A replica with something in every table of the engine, as one file that tests copy and damage.
+import Foundation
+import ReplicationModel
+import Testing
+import Trust
+
+@testable import ReplicaStore
+
+/// A sound replica of one file, without a write-ahead log that would hide what is overwritten.
+final class DamageFixture {
+    let workspace: TestWorkspace
+    private let file: String
+    private let key: SigningKey
+    private var copies = 0
+
+    init() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
+        try Self.fillConflicts(a, b, workspace)
+        try Self.fillWaiting(a, workspace)
+        try a.addRosterRecords([Array("a record".utf8), Array("another".utf8)])
+        try a.execute("UPDATE notes SET title = 'later', body = NULL WHERE id = 'n1'")
+        try a.execute("DELETE FROM links WHERE id = 'l0'")
+        for conflict in try a.conflicts().prefix(2) { try a.accept(conflict) }
+        try a.execute("DELETE FROM sync_acknowledgements WHERE id = (SELECT min(id) FROM sync_acknowledgements)")
+        try a.seal()
+        try a.expectSound(workspace.authors)
+        self.workspace = workspace
+        key = a.key
+        file = workspace.directory.appendingPathComponent("whole.sqlite").path
+        try a.backup(to: file)
+    }
+
+    private static func long(_ text: String) -> Value { Value(String(repeating: text, count: 400)) }
+
+    /// Conflicts of single fields, groups, large values and existence; a deleted row; history of both sides.
+    private static func fillConflicts(_ a: Replica, _ b: Replica, _ workspace: TestWorkspace) throws {
+        try a.execute(
+            """
+            INSERT INTO notes(id, title, body, due_on, due_precision, amount)
+            VALUES ('n1', 'one', ?, '2026-11-24', 'day', 1.5), ('n2', 'two', 'short', '2026', 'year', x'00ff'),
+            ('n3', 'three', NULL, NULL, NULL, 7), ('n4', 'four', '', '2027', 'year', -3)
+            """, [long("a ")])
+        try a.execute("INSERT INTO links(id, note_id, target) VALUES ('l0', 'n1', 'n2')")
+        try workspace.pull(b, from: a)
+        try b.execute(
+            "UPDATE notes SET title = 'from b', body = ?, due_on = '2028', due_precision = 'month' WHERE id = 'n1'",
+            [long("b ")])
+        try b.execute("DELETE FROM notes WHERE id = 'n2'")
+        try b.execute("INSERT INTO links(id, note_id, target) VALUES ('l1', 'n1', 'n2')")
+        try b.seal()
+        try a.execute(
+            "UPDATE notes SET title = 'from a', body = ?, due_on = '2029', due_precision = 'day' WHERE id = 'n1'",
+            [long("c ")])
+        try a.execute("UPDATE notes SET title = 'kept' WHERE id = 'n2'")
+        try a.execute("DELETE FROM notes WHERE id = 'n4'")
+        try workspace.pull(a, from: b)
+        try workspace.pull(b, from: a)
+        try b.execute("UPDATE links SET target = 'n4' WHERE id = 'l1'")
+        try workspace.pull(a, from: b)
+    }
+
+    /// A field of a newer schema, change sets that are held, a value that has yet to come.
+    private static func fillWaiting(_ a: Replica, _ workspace: TestWorkspace) throws {
+        func take(_ changeSets: [SealedChangeSet]) throws {
+            let report = try a.apply(changeSets, from: nil, authors: workspace.authors)
+            #expect(report.violation == nil)
+        }
+        var newer = Forger(workspace.authors)
+        let fields = [Field(name: "title", columns: ["title"]), Field(name: "rank", columns: ["rank", "rank_of"])]
+        try take([
+            newer.write(
+                .insert, "notes", "p1", fields: fields, [Value("parked"), .integer(5), long("d ")],
+                at: workspace.stamp())
+        ])
+        var other = Forger(workspace.authors)
+        try take([
+            other.write(.insert, "maps", "m1", [("scale", .integer(1)), ("image", long("e "))], at: workspace.stamp()),
+            other.write(.insert, "links", "w1", [("target", long("f "))], at: workspace.stamp(1)),
+        ])
+        var ahead = Forger(workspace.authors)
+        try take([ahead.write(.insert, "links", "y1", [("target", Value("x"))], at: workspace.stamp(86_400))])
+        var early = Forger(workspace.authors)
+        let whole = early.write(
+            .insert, "notes", "v1", [("title", Value("v")), ("body", long("g "))], at: workspace.stamp())
+        try take([SealedChangeSet(body: whole.body, signature: whole.signature, values: [nil])])
+    }
+
+    /// A path for one more copy.
+    func copyFile() throws -> String {
+        copies += 1
+        let path = workspace.directory.appendingPathComponent("copy\(copies).sqlite").path
+        try FileManager.default.copyItem(atPath: file, toPath: path)
+        return path
+    }
+
+    func open(_ path: String) throws -> Replica {
+        try Replica.open(
+            at: path, key: key, tables: [TestTables.notes, TestTables.links],
+            clock: { [clock = workspace.clock] in clock.now })
+    }
+
+    func remove(_ path: String) {
+        for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+    }
+}
+
+/// What nothing signs and nothing rests on. Each with its reason, which the documentation gives too.
+enum Unverifiable {
+    /// Whole tables, and columns by `table.column`.
+    static let reasons: [String: String] = [
+        "sync_addresses": "where peers were found; the next contact says it anew",
+        "sync_peers": "what peers told of themselves; the next contact says it anew",
+        "sync_change_sets.position": "the order of arrival, which only causality bounds",
+        "sync_change_sets.received_at": "when this node got it, by its own clock",
+        "sync_change_sets.received_from": "who relayed it, which decides nothing",
+        "sync_held.number": "a number of this replica's own",
+        "sync_held.detail": "a sentence for people",
+        "sync_held.received_at": "when this node got it, by its own clock",
+        "sync_held.received_from": "who relayed it, which decides nothing",
+        "sync_settings.declared": "made anew when the replica is opened",
+        "sync_settings.note": "what this program noted for itself",
+        "sync_origins of nothing": "an origin of which nothing is applied yet is named by nothing",
+        "sync_shapes unused": "a list of fields that no insert has",
+        "sync_rows row": "a number of this replica's own, where nothing refers to it",
+    ]
+
+    static func covers(_ table: String, _ column: String, _ row: [String: Value], _ reader: Reader) throws -> Bool {
+        switch table {
+        case "sync_settings":
+            let name = row["name"]?.string ?? ""
+            return name == "declared" || name.hasPrefix("note_")
+        case "sync_origins":
+            return row["applied"] == .integer(0)
+        case "sync_shapes":
+            return try ["notes", "links", "sync_acknowledgements"].allSatisfy {
+                try reader.query("SELECT 1 FROM \"sync_rows_\($0)\" WHERE shape = ?", [row["number"] ?? .null]).isEmpty
+            }
+        case _ where table.hasPrefix("sync_rows_") && column == "row":
+            let number = row["row"] ?? .null
+            let name = table.dropFirst("sync_rows_".count)
+            let owner = "table_number = (SELECT number FROM sync_tables WHERE name = '\(name)') AND row = ?"
+            return try [
+                "sync_versions_\(name)\" WHERE row = ?", "sync_conflicts\" WHERE \(owner)",
+                "sync_parked\" WHERE \(owner)", "sync_awaiting\" WHERE \(owner)",
+            ].allSatisfy { try reader.query("SELECT 1 FROM \"\($0)", [number]).isEmpty }
+        default: break
+        }
+        return reasons[table] != nil || reasons["\(table).\(column)"] != nil
+    }
+}
+
+/// Random numbers that a failing test can be run with again: SplitMix64.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+    let seed: UInt64
+
+    /// SYNCNODE_TEST_SEED, or a fresh one.
+    init() {
+        let named = ProcessInfo.processInfo.environment["SYNCNODE_TEST_SEED"].flatMap { UInt64($0) }
+        seed = named ?? UInt64.random(in: 1...UInt64(UInt32.max))
+        state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
