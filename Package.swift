@@ -82,7 +82,9 @@ let package = Package(
         tests("ConformanceTests", ["ReplicationModel", "ReplicationWire", "Trust"]),
         tests("ReplicationCoreTests", ["ReplicationModel", "ReplicationWire", "ReplicationCore"]),
         tests("TrustTests", ["ReplicationModel", "Trust"]),
-        tests("ReplicaStoreTests", ["ReplicationModel", "ReplicationWire", "Trust", "ReplicaStore", "CSQLite"]),
+        tests(
+            "ReplicaStoreTests",
+            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "CSQLite"]),
         tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
         tests(
             "PeerTransportTests",

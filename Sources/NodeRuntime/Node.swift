@@ -19,6 +19,8 @@ public final class Node: Sendable {
     public let replica: Replica
     public let clock: @Sendable () -> WallClock
     private let knownRoster: Mutex<KnownRoster>
+    /// Peers' questions about what this replica holds.
+    let questions = QuestionGate()
 
     private struct KnownRoster {
         var count: Int64
@@ -30,14 +32,17 @@ public final class Node: Sendable {
 
     /// Opens the node that lives in a directory.
     ///
+    /// - Parameter heedsMark: false opens a replica that does not agree with its high-water mark, to be looked at only.
     /// - Throws: `TrustError` or `ReplicaError`; `.notFound` and `.absent` where there is none.
     public static func open(
-        _ directory: String, tables: [Table], clock: @escaping @Sendable () -> WallClock = systemClock
+        _ directory: String, tables: [Table], heedsMark: Bool = true,
+        clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
         let identity = try openIdentity(directory)
         let (certificate, authority) = try identity.membership()
         let replica = try Replica.open(
-            at: replicaPath(directory), key: identity.key, tables: tables, mark: highWaterMark(identity), clock: clock)
+            at: replicaPath(directory), key: identity.key, tables: tables,
+            mark: heedsMark ? highWaterMark(identity) : nil, clock: clock)
         return try Node(
             directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
             clock: clock)

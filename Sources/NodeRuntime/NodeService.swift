@@ -171,7 +171,7 @@ public final class NodeService: Service {
                     "held by the peer",
                     metadata: ["peer": "\(peer)", "change_set": "\(held.dot)", "cause": "\(held.detail)"])
             }
-        case .received, .sent, .caughtUp, .duplicate, .peerHasMore: break
+        case .received, .sent, .caughtUp, .duplicate, .peerHasMore, .settled, .answered: break
         }
     }
 

@@ -26,7 +26,7 @@ public struct PeerSyncResult: Sendable {
 }
 
 /// Why an exchange failed.
-public struct PeerSyncFailure: Sendable {
+public struct PeerSyncFailure: Sendable, Hashable {
     public enum Kind: String, Sendable { case unreachable, refused, protocolError = "protocol", interrupted, local }
     public let kind: Kind
     public let message: String

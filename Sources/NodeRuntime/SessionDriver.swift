@@ -40,6 +40,10 @@ final class SessionDriver: Sendable {
     private let queued = Mutex(Queued())
     private let timers = Mutex<[SessionTimer: Task<Void, Never>]>([:])
     private let rehearsal: RehearsalIntake?
+    /// A session that asks the peer what it holds, until it is stopped.
+    private let staysToAsk: Bool
+    /// Ends what is being read for the peer when the session has ended.
+    private let hasEnded = Atomic(false)
     private let observation = Mutex(PendingObservation())
     private let changeIsPending = Mutex(false)
     private let live: Mutex<Bool>
@@ -71,8 +75,9 @@ final class SessionDriver: Sendable {
     /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
     init(
         node: Node, link: PeerLink, peer: NodeID, role: SessionRole, logger: Logger, observer: Observer,
-        rehearsal: RehearsalIntake? = nil
+        rehearsal: RehearsalIntake? = nil, staysToAsk: Bool = false
     ) {
+        self.staysToAsk = staysToAsk
         self.node = node
         self.rehearsal = rehearsal
         self.link = link
@@ -110,6 +115,9 @@ final class SessionDriver: Sendable {
         }
     }
 
+    /// Asks the peer what it holds; its answer comes as an event.
+    func ask(_ question: ComparisonQuestion) { inboxEnd.yield(.ask(question)) }
+
     /// Ends the session; what is being applied is waited for.
     func stop() { inboxEnd.yield(.stop) }
 
@@ -136,6 +144,7 @@ final class SessionDriver: Sendable {
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
             local: local, memory: memory)
+        configuration.staysToAsk = staysToAsk
         if rehearsal != nil { configuration.limits.windowBytes = FrameLimits.greatestWindowBytes }
         var session = SyncSession(configuration, at: now())
         // Before anything is read: a session ignores what comes before it is opened, the peer's greeting too.
@@ -156,6 +165,7 @@ final class SessionDriver: Sendable {
             }
             if session.isClosed { break }
         }
+        hasEnded.store(true, ordering: .relaxed)
         outboxEnd.finish()
         let farewell = Task { [link] in
             try await Task.sleep(for: .seconds(Self.farewellSeconds))
@@ -255,6 +265,7 @@ final class SessionDriver: Sendable {
                     return .rosterRefused("\(refusal)")
                 }
             }
+        case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers.withLock { $0.removeValue(forKey: timer)?.cancel() }
         case .rememberPeer(let observation): remember(observation)
@@ -343,6 +354,27 @@ final class SessionDriver: Sendable {
                 for origin in skipping { lacked[origin] = applied[origin] }
             }
             return .backlogCounted(try node.replica.backlog(lackedBy: lacked))
+        }
+    }
+
+    /// Reads what a peer asks for, in its turn.
+    private func compare(_ question: ComparisonQuestion) {
+        Task {
+            do {
+                let answer = try await node.questions.run { [self] in
+                    try await BlockingWork.run { [self] in
+                        try node.replica.answer(question) { [self] in hasEnded.load(ordering: .relaxed) }
+                    }
+                }
+                inboxEnd.yield(.compared(answer))
+            } catch is CancellationError {
+                return
+            } catch let error as ReplicaError where error.code == .input {
+                inboxEnd.yield(.refuse(ErrorNotice(code: .malformed, message: error.description)))
+            } catch {
+                logger.error("cannot compare with the peer", metadata: ["error": "\(error)"])
+                inboxEnd.yield(.refuse(Self.ourFailure(error)))
+            }
         }
     }
 

@@ -63,6 +63,7 @@ public final class Replica: Sendable {
                 "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
             )
         }
+        FileSystem.createPrivate(path)
         let connections = try Connections(path: path)
         let origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
         try connections.engineWrite { writer in

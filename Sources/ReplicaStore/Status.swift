@@ -1,5 +1,6 @@
 // A replica in a few numbers, and a copy of it.
 
+internal import GRDB
 public import ReplicationModel
 internal import Trust
 
@@ -67,7 +68,14 @@ extension Replica {
             throw ReplicaError(
                 .exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
         }
-        try connections.execute("VACUUM INTO ?", destination)
+        FileSystem.createPrivate(destination)
+        do {
+            try connections.execute("VACUUM INTO ?", destination)
+        } catch {
+            // Half a copy is none.
+            FileSystem.remove(destination)
+            throw error
+        }
         // The copy may be put in the replica's place one day: no sequence number in it may be given out again by one that
         // is older.
         while let own = try read({ try OriginBook($0)[Settings.ownOrigin($0)] }), try !vouch(for: own) {}
@@ -101,6 +109,40 @@ extension Replica {
 }
 
 extension Replica {
+    /// A database of its own in memory, in which this replica is attached to be read, as `replica`: for work that nobody keeps.
+    /// All that is read is of one moment.
+    public func withScratch<T>(_ body: (Writer) throws -> T) throws -> T {
+        try translatingErrors {
+            var result: T?
+            try DatabaseQueue().writeWithoutTransaction { database in
+                try database.execute(sql: "ATTACH ? AS replica", arguments: [path])
+                try database.inTransaction {
+                    result = try body(Writer(database))
+                    return .rollback
+                }
+            }
+            guard let result else { preconditionFailure("a transaction that did not throw has a result") }
+            return result
+        }
+    }
+
+    /// Makes every index of SQLite anew from its table.
+    public func rebuildIndexes() throws {
+        try connections.engineWrite { try $0.execute("REINDEX") }
+    }
+
+    /// Makes the triggers of capture anew from what is declared.
+    public func rebuildCapture() throws {
+        try connections.engineWrite { writer in
+            for table in try Declaration.load(writer) {
+                let triggers = Capture.triggers(for: table)
+                try writer.executeAll(triggers)
+                try writer.execute(
+                    "UPDATE sync_tables SET capture = ? WHERE number = ?", [Value(triggers), .integer(table.number)])
+            }
+        }
+    }
+
     /// What SQLite itself finds wrong with the file; empty where nothing.
     public func quickCheck() throws -> [String] {
         try read { try $0.query("PRAGMA quick_check").compactMap { $0[0].string }.filter { $0 != "ok" } }

@@ -94,6 +94,9 @@ public struct SessionConfiguration: Sendable {
     public var memory: PeerMemory
     /// Waits and sizes.
     public var limits: SessionLimits
+    /// A dialling side that is to ask more once both have what they exchange: it then tells `SessionEvent.settled`, and
+    /// stays until it is stopped.
+    public var staysToAsk = false
 
     /// Puts one together; each parameter is the property of its name.
     public init(

@@ -25,6 +25,10 @@ public enum SessionInput: Sendable {
     case rosterMerged(digest: [UInt8])
     /// Answers `SessionOutput.mergeRoster`: a record that no authority signed.
     case rosterRefused(String)
+    /// Asks the peer; its answer comes as `SessionEvent.answered`. One at a time.
+    case ask(ComparisonQuestion)
+    /// Answers `SessionOutput.compare`.
+    case compared(ComparisonAnswer)
     case timer(SessionTimer)
     /// The connection is gone.
     case transportClosed(String)

@@ -15,6 +15,8 @@ public enum SessionOutput: Hashable, Sendable {
     case readRoster
     /// Check and keep, answer with `rosterMerged` or `rosterRefused`. One at a time.
     case mergeRoster([[UInt8]])
+    /// Read what the peer asks of the store, answer with `compared`. One at a time.
+    case compare(ComparisonQuestion)
     /// Replaces an earlier deadline of the same timer.
     case setTimer(SessionTimer, Uptime)
     case cancelTimer(SessionTimer)
@@ -113,6 +115,10 @@ public enum SessionEvent: Hashable, Sendable {
     case duplicate(Dot)
     /// The peer tells that it has more, which it does not send in this session.
     case peerHasMore
+    /// In a session that stays to ask: what was to be exchanged is.
+    case settled
+    /// The peer's answer to what was asked.
+    case answered(ComparisonAnswer)
 }
 
 /// How a session ended.

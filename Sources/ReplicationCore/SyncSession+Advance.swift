@@ -140,6 +140,10 @@ extension SyncSession {
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
         guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
         let missing = mode.receive ? countMissing() : 0
+        if configuration.staysToAsk, missing == 0 {
+            if questions.settle() { emit(.settled) }
+            return
+        }
         end(missing == 0 ? .completed : .incomplete(missing: missing), saying: .goodbye)
     }
 

@@ -45,6 +45,8 @@ extension SyncSession {
         case .thirdNodes(let nodes): received(nodes)
         case .ping(let number, let clock): send(.pong(number: number, pingClock: clock, clock: now.wall))
         case .pong(let number, _, let clock): received(pong: number, clock: clock)
+        case .comparisonQuestion(let question): try received(question)
+        case .comparisonAnswer(let answer): try received(answer)
         case .joinRequest, .joinResponse: throw Violation(.unexpectedFrame, "\(frame.name) in an exchange")
         case .greeting, .wholeVector, .error, .goodbye: break
         }

@@ -30,6 +30,7 @@ public struct SyncSession: Sendable {
     var inbound: InboundStream
     var outbound: OutboundStream
     var roster = RosterExchange()
+    var questions = QuestionExchange()
     var mode: SyncMode
     var summary = SessionSummary()
     /// Held change sets that the next acknowledgement tells.
@@ -125,6 +126,8 @@ public struct SyncSession: Sendable {
             local.rosterDigest = digest
             _ = roster.merged(ours: digest)
         case .rosterRefused(let reason): throw Violation(.roster, reason)
+        case .ask(let question): ask(question)
+        case .compared(let answer): compared(answer)
         case .timer(let timer): fired(timer)
         case .transportClosed(let reason): transportClosed(reason)
         case .stop: stop()

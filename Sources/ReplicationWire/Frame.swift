@@ -22,6 +22,8 @@ public enum ExchangeFrame: Hashable, Sendable {
     case goodbye
     case joinRequest(JoinRequest)
     case joinResponse(JoinResponse)
+    case comparisonQuestion(ComparisonQuestion)
+    case comparisonAnswer(ComparisonAnswer)
 
     /// The name by which errors and logs speak of it.
     public var name: String {
@@ -41,6 +43,8 @@ public enum ExchangeFrame: Hashable, Sendable {
         case .goodbye: "goodbye"
         case .joinRequest: "join request"
         case .joinResponse: "join response"
+        case .comparisonQuestion: "comparison question"
+        case .comparisonAnswer: "comparison answer"
         }
     }
 }

@@ -56,6 +56,8 @@ extension FrameCodec {
         case .goodbye: return .goodbye
         case .joinRequest(let request): return .joinRequest(try readJoinRequest(request))
         case .joinResponse(let response): return .joinResponse(try readJoinResponse(response))
+        case .comparisonQuestion(let question): return .comparisonQuestion(try readQuestion(question))
+        case .comparisonAnswer(let answer): return .comparisonAnswer(try readAnswer(answer))
         }
     }
 
@@ -237,16 +239,16 @@ extension FrameCodec {
         return result
     }
 
-    private static func vector(_ wire: WireVector) throws(FrameError) -> VersionVector {
+    static func vector(_ wire: WireVector) throws(FrameError) -> VersionVector {
         VersionVector(try entries(wire))
     }
 
-    private static func sequence(_ raw: UInt64) throws(FrameError) -> SequenceNumber {
+    static func sequence(_ raw: UInt64) throws(FrameError) -> SequenceNumber {
         guard raw <= FrameLimits.sequence else { throw .tooLarge("a sequence number of \(raw)") }
         return SequenceNumber(raw)
     }
 
-    private static func number(_ raw: UInt64, _ field: String) throws(FrameError) -> UInt64 {
+    static func number(_ raw: UInt64, _ field: String) throws(FrameError) -> UInt64 {
         guard raw <= FrameLimits.number else { throw .tooLarge("\(field) of \(raw)") }
         return raw
     }
@@ -261,7 +263,7 @@ extension FrameCodec {
         return text
     }
 
-    private static func identifier(_ data: Data, _ field: String) throws(FrameError) -> Identifier128? {
+    static func identifier(_ data: Data, _ field: String) throws(FrameError) -> Identifier128? {
         guard !data.isEmpty else { return nil }
         guard let identifier = Identifier128(bytes: data) else { throw .malformed("\(field) of \(data.count) bytes") }
         return identifier

@@ -73,6 +73,8 @@ public enum FrameCodec {
                 $0.authority = Data(response.authority)
                 $0.rosterRecords = response.rosterRecords.map { Data($0) }
             }
+        case .comparisonQuestion(let question): wire.comparisonQuestion = wireQuestion(question)
+        case .comparisonAnswer(let answer): wire.comparisonAnswer = wireAnswer(answer)
         }
         do {
             return try wire.serializedBytes()
@@ -139,7 +141,7 @@ public enum FrameCodec {
         }
     }
 
-    private static func wireVector(_ entries: [Origin: SequenceNumber]) -> WireVector {
+    static func wireVector(_ entries: [Origin: SequenceNumber]) -> WireVector {
         var wire = WireVector()
         var origins: [UInt8] = []
         origins.reserveCapacity(entries.count * 24)

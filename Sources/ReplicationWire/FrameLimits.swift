@@ -38,4 +38,18 @@ public enum FrameLimits {
     public static let defaultWindowBytes: UInt64 = 8 << 20
     /// More than this is never kept in flight, whatever the peer allows.
     public static let greatestWindowBytes: UInt64 = 64 << 20
+    /// Ranges in one question.
+    public static let comparisonRanges = 256
+    /// Parts that all the boundaries of one question cut ranges into; at 255 bytes a boundary, 260 KiB.
+    public static let comparisonParts = 1_024
+    /// Items listed in one answer, over all its ranges; at 255 bytes a key, 1.1 MiB.
+    public static let comparisonItems = 4_096
+    /// Items taken apart in one answer; of 64 parts at some 250 bytes each, 1 MiB.
+    public static let comparisonKeys = 64
+    /// A table has at most 63 fields, and existence.
+    public static let comparisonItemParts = 64
+    /// Fields of all declared tables together.
+    public static let declaredFields = 4_096
+    /// Questions that a peer may ask in one session. A thousand differences in ten million rows take a tenth of them.
+    public static let comparisonQuestions = 10_000
 }

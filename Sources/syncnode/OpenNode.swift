@@ -9,6 +9,9 @@ extension GlobalOptions {
     /// The node in the directory, with the tables of articles and commitments.
     func openNode() throws -> Node { try Node.open(directory, tables: NewsTables.all) }
 
+    /// The same, to be verified: one that does not agree with its high-water mark, too.
+    func openNodeToVerify() throws -> Node { try Node.open(directory, tables: NewsTables.all, heedsMark: false) }
+
     /// Its articles and commitments.
     func openNews() throws -> NewsStore { try NewsStore(openNode().replica) }
 

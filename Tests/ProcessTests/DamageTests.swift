@@ -73,6 +73,27 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1))) func whatIsDerivedIsMadeAnew() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        for number in 1...5 { try await hq.insertArticle("a\(number)", "Article \(number)") }
+        try await hq.run("article", "list", "--search", "article")
+        try await hq.expectSound()
+        try await hq.sql("DELETE FROM search_documents WHERE id = 'a3'; DROP TRIGGER sync_update_articles")
+        #expect(try await hq.attempt("verify").status == 65)
+        let repaired = try await hq.json("verify", "--repair")
+        #expect(repaired["repaired"]?.elements == [.string("triggers"), .string("search index")], "\(repaired)")
+        #expect(repaired["sound"] == .bool(true))
+        #expect(try await hq.json("article", "list", "--search", "article").elements.count == 5)
+        try await hq.sql("UPDATE articles SET headline = 'captured again' WHERE id = 'a1'")
+        #expect((try await hq.json("status")["unsealed"]?.int ?? 0) > 0)
+        // Nothing that somebody wrote is repaired: it is shown.
+        try await damage(hq, "UPDATE articles SET headline = 'forged' WHERE id = 'a2'")
+        try await hq.run("lag")
+        try await damage(hq, "UPDATE articles SET headline = 'forged again' WHERE id = 'a2'")
+        #expect(try await hq.attempt("verify", "--repair").status == 65)
+    }
+
     @Test(.timeLimit(.minutes(1))) func aPageOverwrittenOnDiskEndsWith65() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()

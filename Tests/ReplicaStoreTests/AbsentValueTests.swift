@@ -32,6 +32,20 @@ import Testing
         #expect(changeSets.map { $0.values.map { $0?.first } } == [[nil], [UInt8(ascii: "y")]])
     }
 
+    @Test func aDamagedValueIsNotSent() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        try a.execute("INSERT INTO notes(id, title, body) VALUES ('n1', 'one', ?)", [Self.large("x")])
+        try a.seal()
+        try a.damage("UPDATE notes SET body = ?, title = 'forged' WHERE id = 'n1'", [Self.large("z")])
+        let sent = try a.outgoing(lackedBy: VersionVector(), maximumBytes: .max).changeSets
+        // Of the large value nothing, as it has not the signed digest; of the small one what was signed.
+        #expect(sent.map(\.sealed.values) == [[nil]])
+        let b = try workspace.replica("b")
+        _ = try apply(sent.map(\.sealed), to: b, workspace)
+        #expect(try b.contents("notes").first?.prefix(3) == [Value("n1"), Value("one"), .null])
+    }
+
     @Test func bothInOneBatchAwaitNothing() throws {
         let workspace = try TestWorkspace()
         let (a, changeSets) = try superseded(workspace)

@@ -110,11 +110,13 @@ enum Unverifiable {
     /// Whole tables, and columns by `table.column`.
     static let reasons: [String: String] = [
         "sync_addresses": "where peers were found; the next contact says it anew",
+        "sync_notices": "sentences for the operator",
         "sync_peers": "what peers told of themselves; the next contact says it anew",
         "sync_change_sets.position": "the order of arrival, which only causality bounds",
         "sync_change_sets.received_at": "when this node got it, by its own clock",
         "sync_change_sets.received_from": "who relayed it, which decides nothing",
         "sync_held.number": "a number of this replica's own",
+        "sync_held.tried_under": "where it is another, the change set is tried once more",
         "sync_held.detail": "a sentence for people",
         "sync_held.received_at": "when this node got it, by its own clock",
         "sync_held.received_from": "who relayed it, which decides nothing",

@@ -136,16 +136,12 @@ extension NewsStore {
 
     /// Gives a row's present contents a document number of their own, or takes the row out.
     private static func index(_ id: RowID, in writer: Writer) throws {
-        let row = try writer.query(
-            "SELECT headline, summary, body, byline, source, distributor, dateline FROM articles WHERE id = ?",
-            [id.sqlValue]
-        ).first
+        let row = try writer.query("SELECT \(indexedColumns) FROM articles WHERE id = ?", [id.sqlValue]).first
         guard let row else {
             try writer.execute("DELETE FROM search_documents WHERE id = ?", [id.sqlValue])
             return
         }
-        let credits = (3...6).compactMap { row.text($0) }.joined(separator: "\n")
-        let columns = [row.text(0) ?? "", row.text(1) ?? "", row.text(2) ?? "", credits]
+        let columns = indexedText(of: row)
         let content = fingerprint(columns)
         let known = try writer.query("SELECT content FROM search_documents WHERE id = ?", [id.sqlValue]).first
         if known?[0] == .integer(content) { return }
@@ -162,8 +158,16 @@ extension NewsStore {
         try setState("next_document", .integer(document + 1), in: writer)
     }
 
+    static let indexedColumns = "headline, summary, body, byline, source, distributor, dateline"
+
+    /// What of a row is indexed, for each column of the index: `row` begins with `indexedColumns`.
+    static func indexedText(of row: Row) -> [String] {
+        let credits = (3...6).compactMap { row.text($0) }.joined(separator: "\n")
+        return [row.text(0) ?? "", row.text(1) ?? "", row.text(2) ?? "", credits]
+    }
+
     /// FNV-1a over what is indexed: an edit of another column leaves the entry as it is.
-    private static func fingerprint(_ columns: [String]) -> Int64 {
+    static func fingerprint(_ columns: [String]) -> Int64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for column in columns {
             for byte in column.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
@@ -205,7 +209,7 @@ extension NewsStore {
         return Position(cursor: cursor ?? .start, scannedTo: RowID(bytes: bytes))
     }
 
-    private static func state(_ name: String, in reader: Reader) throws -> Value {
+    static func state(_ name: String, in reader: Reader) throws -> Value {
         try reader.query("SELECT value FROM search_state WHERE name = ?", [Value(name)]).first?[0] ?? .null
     }
 

@@ -24,7 +24,7 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         }
 
         private static let replace =
-            "Keep a copy of this file, restore the last good backup or join with a new replica, and pull."
+            "Keep this file: move it away and run `syncnode recover HOST:PORT`, which fetches everything from that peer; or restore the last good backup, and pull."
 
         /// SQLite finds the file itself damaged.
         public static let file = Kind(
@@ -34,7 +34,7 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// An index does not say what its table says.
         public static let index = Kind(
             "index", "A look-up may miss rows that are there.",
-            "Run `REINDEX` on the file with the sqlite3 shell, then verify again.")
+            "Run `syncnode verify --repair`: indexes are made anew from their tables.")
         /// A change set in the log is not the bytes that were signed.
         public static let changeSet = Kind(
             "change_set", "The change set cannot be passed on, and what it wrote cannot be checked.", replace)
@@ -85,7 +85,7 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// The journal or its mark contradicts itself.
         public static let journal = Kind(
             "journal", "Edits made here may never be sealed.",
-            "Note down recent edits of this node, then restore a backup or join with a new replica.")
+            "Note down recent edits of this node, then move this file away and run `syncnode recover HOST:PORT`.")
         /// What is declared, or the engine's own tables, are not as they were made.
         public static let schema = Kind(
             "schema", "Rows can no longer be read as what they were written as.", replace)
@@ -97,7 +97,8 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         public static let history = Kind(
             "history",
             "What this node shows of earlier values and times may be wrong; the present ones are not touched.",
-            "Nothing needs mending for the workspace's sake. A new replica (join, then pull) begins a new history.")
+            "Nothing needs mending for the workspace's sake. A replica made anew by `syncnode recover` begins a new history."
+        )
         /// Something that is derived from the tables, such as a search index, is out of step with them.
         public static let derived = Kind(
             "derived", "Searches may miss rows or find what is no longer there; the rows themselves are sound.",
@@ -105,7 +106,8 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// Triggers that capture writes are missing or were changed.
         public static let capture = Kind(
             "capture", "Edits of other programs are lost to replication.",
-            "Open the replica with syncnode once more after removing its `capture` mark, or restore a backup.")
+            "Run `syncnode verify --repair`: the triggers are made anew. Edits made without them show as other findings."
+        )
     }
 
     /// What kind of damage.

@@ -1,28 +1,56 @@
 // syncnode verify
 
 import ArgumentParser
+import NewsStore
 import NodeRuntime
 import ReplicaStore
 
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify", abstract: "Check every signature, chain and stored value against what was signed.",
-        discussion:
-            "Changes nothing; others may go on writing. Exit code 65 where there is damage, the first of it named.")
+        commandName: "verify",
+        abstract: "Check every signature, chain and stored value; with a peer named, compare contents with it.",
+        discussion: """
+            Alone: everything in the replica against what was signed. Changes nothing; others may go on writing.
 
+            With PEER: rows, deletions, versions, conflicts and the log's ends of both replicas, by fingerprints of ranges, so \
+            that little travels however much is held. It needs both to have the same change sets: --sync exchanges them \
+            first.
+
+            --repair makes anew what follows from the rest alone: SQLite's indexes, the search index, the triggers of capture. Everything else is \
+            shown, with what to do.
+
+            Exit code 65 where there is damage or a difference, the first of it named.
+            """)
+
+    @Argument(help: ArgumentHelp("A node's name, or HOST:PORT.", valueName: "peer"))
+    var peer: String?
+    @Flag(help: "Exchange change sets with the peer first.") var sync = false
+    @Flag(help: "Make anew what follows from the rest alone: indexes, search index, triggers.") var repair = false
     @OptionGroup var options: GlobalOptions
 
-    struct Document: Encodable {
-        struct Finding: Encodable {
-            let kind: String
-            @Nullable var table: String?
-            @Nullable var row: String?
-            @Nullable var field: String?
-            @Nullable var changeSet: String?
-            let what: String
-            let meaning: String
-            let remedy: String
+    struct Finding: Encodable {
+        let kind: String
+        @Nullable var table: String?
+        @Nullable var row: String?
+        @Nullable var field: String?
+        @Nullable var changeSet: String?
+        let what: String
+        let meaning: String
+        let remedy: String
+
+        init(_ finding: VerifyFinding) {
+            kind = finding.kind.name
+            table = finding.table
+            row = finding.id.map { "\($0)" }
+            field = finding.field
+            changeSet = finding.dot.map { "\($0)" }
+            what = finding.what
+            meaning = finding.kind.meaning
+            remedy = finding.kind.remedy
         }
+    }
+
+    struct Document: Encodable {
         let sound: Bool
         let findings: [Finding]
         let findingCount: Int
@@ -37,18 +65,22 @@ struct VerifyCommand: AsyncParsableCommand {
         let awaited: Int64
         let parked: Int64
         let uncheckedRegisters: Int64
+        /// What --repair made anew.
+        let repaired: [String]
+    }
+
+    func validate() throws {
+        if repair, peer != nil { throw ValidationError("--repair is for this replica alone: leave the peer out.") }
+        if sync, peer == nil { throw ValidationError("--sync is for comparing with a peer: name one.") }
     }
 
     func run() async throws {
-        let node = try options.openNode()
-        let bar = ProgressBar("verify")
-        let report = try node.replica.verify(authors: try node.refreshRoster()) { progress in
-            bar.update(
-                done: UInt64(max(progress.done, 0)), total: progress.total > 0 ? UInt64(progress.total) : nil,
-                note: progress.stage.rawValue)
-        }
-        bar.finish()
-        try options.print(Self.document(report), text: Self.text(report))
+        if let peer { return try await PeerVerifying.run(peer, syncing: sync, try options.openNode(), options) }
+        let node = try options.openNodeToVerify()
+        var report = try verify(node)
+        let repaired = repair ? try mend(report, node) : []
+        if !repaired.isEmpty { report = try verify(node) }
+        try options.print(Self.document(report, repaired), text: Self.text(report, repaired))
         if !report.isSound {
             throw CommandFailure(
                 .badData,
@@ -57,32 +89,66 @@ struct VerifyCommand: AsyncParsableCommand {
         }
     }
 
-    private static func document(_ report: VerifyReport) -> Document {
-        Document(
-            sound: report.isSound,
-            findings: report.findings.map {
-                .init(
-                    kind: $0.kind.name, table: $0.table, row: $0.id.map { "\($0)" }, field: $0.field,
-                    changeSet: $0.dot.map { "\($0)" }, what: $0.what, meaning: $0.kind.meaning, remedy: $0.kind.remedy)
-            }, findingCount: report.findingCount, changeSets: report.changeSets, writes: report.writes,
-            values: report.values,
-            rows: report.rows, conflicts: report.conflicts, held: report.held, unsealed: report.unsealed,
-            hidden: report.hidden,
-            awaited: report.awaiting, parked: report.parked, uncheckedRegisters: report.uncheckedRegisters)
+    private func verify(_ node: Node) throws -> VerifyReport {
+        let bar = ProgressBar("verify")
+        defer { bar.finish() }
+        var report = try node.replica.verify(authors: try node.refreshRoster()) { Self.show($0, bar) }
+        try NewsStore.verifySearchIndex(of: node.replica, into: &report) { done, total in
+            bar.update(done: UInt64(done), total: UInt64(total), note: "articles in the search index")
+        }
+        return report
     }
 
-    private static func text(_ report: VerifyReport) -> String {
+    /// Makes anew what is derived; the rows are left as they are.
+    private func mend(_ report: VerifyReport, _ node: Node) throws -> [String] {
+        var repaired: [String] = []
+        if report.findings.contains(where: { $0.kind == .index }) {
+            try node.replica.rebuildIndexes()
+            repaired.append("indexes")
+        }
+        if report.findings.contains(where: { $0.kind == .capture }) {
+            try node.replica.rebuildCapture()
+            repaired.append("triggers")
+        }
+        if report.findings.contains(where: { $0.kind == .derived }) {
+            try NewsStore(node.replica).rebuildSearchIndex()
+            repaired.append("search index")
+        }
+        return repaired
+    }
+
+    static func show(_ progress: VerifyProgress, _ bar: ProgressBar) {
+        let units: [VerifyProgress.Stage: String] = [
+            .log: "change sets", .rows: "tables of rows", .journals: "journals", .ledger: "conflicts", .held: "held",
+        ]
+        bar.update(
+            done: UInt64(max(progress.done, 0)), total: progress.total > 0 ? UInt64(progress.total) : nil,
+            note: units[progress.stage] ?? "\(progress.stage.rawValue)")
+    }
+
+    private static func document(_ report: VerifyReport, _ repaired: [String]) -> Document {
+        Document(
+            sound: report.isSound, findings: report.findings.map(Finding.init), findingCount: report.findingCount,
+            changeSets: report.changeSets, writes: report.writes, values: report.values, rows: report.rows,
+            conflicts: report.conflicts, held: report.held, unsealed: report.unsealed, hidden: report.hidden,
+            awaited: report.awaiting, parked: report.parked, uncheckedRegisters: report.uncheckedRegisters,
+            repaired: repaired)
+    }
+
+    private static func text(_ report: VerifyReport, _ repaired: [String]) -> String {
+        let made = repaired.isEmpty ? "" : "Made anew: \(repaired.joined(separator: ", ")).\n"
         let counts =
             "\(Figures.count(report.changeSets, "signed change set")), \(Figures.count(report.writes, "write")), "
             + "\(Figures.count(report.values, "value")) in \(Figures.count(report.rows, "row")), \(Figures.count(report.conflicts, "conflict"))"
         if report.isSound {
-            var text = Terminal.output.styled("Sound.", .green, .bold) + " Checked \(counts)."
+            var text = made + Terminal.output.styled("Sound.", .green, .bold) + " Checked \(counts)."
             if report.unsealed > 0 { text += " \(Figures.count(report.unsealed, "edit")) not sealed yet." }
             if report.awaiting > 0 { text += " Catching up: \(Figures.count(report.awaiting, "value")) still to come." }
             return text
         }
-        return report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \($0)" }.joined(
-            separator: "\n")
+        return made
+            + report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \($0)" }.joined(
+                separator: "\n")
             + "\n\nChecked \(counts)."
     }
 }

@@ -1,0 +1,164 @@
+// What a replica tells of its contents: equal for equal contents however they came about, and different where anything is.
+import ReplicationCore
+import ReplicationModel
+import Testing
+
+@testable import ReplicaStore
+
+@Suite struct CompareTests {
+    /// Compares two replicas as `verify PEER` does, without a network.
+    private func differences(_ here: Replica, _ there: Replica) throws -> [ContentDifference] {
+        let sections = try here.comparisonDeclarations().map { ComparisonSection.table($0.name) } + [.ledger, .origins]
+        var comparison = RangeComparison(sections)
+        let vector = try here.comparisonVector().digest
+        while true {
+            switch comparison.next() {
+            case .done: return comparison.differences
+            case .cut(let requests): comparison.cut(try here.cut(requests.map { ($0.range, $0.parts) }))
+            case .ask(let ranges):
+                let question = ComparisonQuestion(vector: vector, ranges: ranges)
+                guard case .ranges(let ours, _) = try here.answer(question),
+                    case .ranges(let theirs, _) = try there.answer(question)
+                else {
+                    Issue.record("not at the same vector")
+                    return []
+                }
+                try comparison.took(here: ours, there: theirs)
+            }
+        }
+    }
+
+    /// Two replicas that came to the same by different ways.
+    private func equals(_ workspace: TestWorkspace, rows: Int = 0) throws -> (Replica, Replica) {
+        let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
+        let long = Value(String(repeating: "long ", count: 300))
+        try a.execute("INSERT INTO notes(id, title, body) VALUES ('same', 'by a', ?)", [long])
+        try b.execute("INSERT INTO notes(id, title, amount) VALUES ('same', 'by b', -0.0)")
+        try b.execute("INSERT INTO links(id, target) VALUES ('l1', 'x'), ('l2', 'y')")
+        try a.seal()
+        try b.seal()
+        for replica in [(a, b), (b, a)] { try workspace.pull(replica.0, from: replica.1) }
+        try a.execute("UPDATE notes SET due_on = '2026', title = 'again a'")
+        try b.execute("UPDATE notes SET title = 'again b'")
+        try b.execute("DELETE FROM links WHERE id = 'l1'")
+        if rows > 0 {
+            try b.execute(
+                """
+                INSERT INTO notes(id, title, body) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                SELECT printf('row %06d', i), 'title ' || i, 'body ' || i FROM n
+                """, [.integer(Int64(rows))])
+        }
+        try a.seal()
+        for replica in [(b, a), (a, b)] { try workspace.pull(replica.0, from: replica.1) }
+        #expect(try a.vectors().applied == b.vectors().applied)
+        return (a, b)
+    }
+
+    @Test func equalContentsAreEqualHoweverTheyCameAbout() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = try equals(workspace)
+        #expect(try a.conflictCount() > 0)
+        #expect(try differences(a, b) == [])
+        #expect(try differences(b, a) == [])
+    }
+
+    private func expect(
+        _ part: String?, key: String, in section: ComparisonSection, after damage: String,
+        location: SourceLocation = #_sourceLocation
+    ) throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = try equals(workspace)
+        try b.damage(damage)
+        for found in [try differences(a, b), try differences(b, a)] {
+            #expect(
+                found.contains { $0.section == section && $0.key == Array(key.utf8) && $0.part == part }, "\(found)",
+                sourceLocation: location)
+            #expect(found.count == 1, "\(found)", sourceLocation: location)
+        }
+    }
+
+    @Test func eachKindOfDifferenceIsNamed() throws {
+        let notes = ComparisonSection.table("notes")
+        try expect("title", key: "same", in: notes, after: "UPDATE notes SET title = 'forged'")
+        try expect("due", key: "same", in: notes, after: "UPDATE notes SET due_precision = 'day'")
+        try expect("amount", key: "same", in: notes, after: "UPDATE notes SET amount = '1'")
+        try expect(nil, key: "stray", in: notes, after: "INSERT INTO notes(id) VALUES ('stray')")
+        try expect("target", key: "l1", in: .table("links"), after: "UPDATE sync_graveyard_links SET target = 'z'")
+        try expect(
+            "title", key: "same", in: notes,
+            after:
+                "DELETE FROM sync_versions_notes WHERE field = (SELECT number FROM sync_fields WHERE name = 'title') AND stamp = (SELECT min(stamp) FROM sync_versions_notes)"
+        )
+        try expect(
+            "(row)", key: "l2", in: .table("links"), after: "UPDATE sync_rows_links SET alive = 3 WHERE id = 'l2'")
+    }
+
+    @Test func theLedgerAndTheLogAreCompared() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = try equals(workspace)
+        let key = try #require(
+            try a.read { try $0.query("SELECT key FROM sync_conflicts WHERE shown").first?[0].string })
+        try b.damage(
+            "UPDATE sync_conflict_values SET value = 'other' WHERE conflict = (SELECT number FROM sync_conflicts WHERE key = ?)",
+            [Value(key)])
+        let found = try differences(a, b)
+        #expect(found.map(\.section) == [.ledger] && found.map(\.key) == [Array(key.utf8)], "\(found)")
+        #expect(found.first?.part == "values")
+        try b.damage("UPDATE sync_origins SET digest = zeroblob(32) WHERE number = 1")
+        #expect(try differences(a, b).contains { $0.section == .origins })
+    }
+
+    @Test func oneFieldAmongManyRowsIsFoundInAFewQuestions() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = try equals(workspace, rows: 3_000)
+        #expect(try differences(a, b) == [])
+        try b.damage("UPDATE notes SET body = body || 'x' WHERE id IN ('row 000001', 'row 001717', 'row 003000')")
+        let found = try differences(a, b)
+        #expect(found.map { String(decoding: $0.key, as: UTF8.self) } == ["row 000001", "row 001717", "row 003000"])
+        #expect(found.allSatisfy { $0.part == "body" })
+    }
+
+    @Test func anotherVectorIsNotAnswered() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = try equals(workspace)
+        let question = ComparisonQuestion(
+            vector: try a.comparisonVector().digest, ranges: [RangeQuestion(ComparisonRange(.origins), .items)])
+        // An edit that nobody sealed yet: it is sealed first, and then the vector is another one.
+        try b.execute("UPDATE notes SET title = 'new'")
+        let answer = try b.answer(question)
+        #expect(answer == .moved(try b.vectors().applied))
+        #expect(try b.vectors().applied != a.vectors().applied)
+    }
+
+    @Test func whatIsNotDeclaredAlikeIsRefusedAndNoDamage() throws {
+        let workspace = try TestWorkspace()
+        let (a, _) = try equals(workspace)
+        let vector = try a.comparisonVector().digest
+        func ask(_ scope: [DeclaredTable], _ table: String) throws -> ComparisonAnswer {
+            try a.answer(
+                ComparisonQuestion(
+                    vector: vector, scope: scope, wantsDeclarations: true,
+                    ranges: [RangeQuestion(ComparisonRange(.table(table)), .items)]))
+        }
+        guard case .ranges(_, let declared) = try ask([], "notes") else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(declared == (try a.comparisonDeclarations()) && declared.map(\.name).contains("links"))
+        let title = DeclaredTable(name: "notes", fields: [Field(name: "title", columns: ["title"])])
+        #expect(try ask([title], "notes") != ask([], "notes"))
+        #expect(throws: ReplicaError.self) { try ask([], "nothing") }
+        #expect(throws: ReplicaError.self) {
+            try ask([DeclaredTable(name: "notes", fields: [Field(name: "title", columns: ["body"])])], "notes")
+        }
+    }
+
+    @Test func whatIsCancelledEnds() throws {
+        let workspace = try TestWorkspace()
+        let (a, _) = try equals(workspace, rows: 600)
+        let question = ComparisonQuestion(
+            vector: try a.comparisonVector().digest,
+            ranges: [RangeQuestion(ComparisonRange(.table("notes")), .fingerprints(boundaries: []))])
+        #expect(throws: CancellationError.self) { try a.answer(question) { true } }
+    }
+}
