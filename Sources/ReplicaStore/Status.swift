@@ -1,5 +1,6 @@
 // A replica in a few numbers, and a copy of it.
 
+internal import GRDB
 public import ReplicationModel
 internal import Trust
 

@@ -16,6 +16,8 @@ struct FrameScan {
         self.end = end
     }
 
+    /// The last message of a frame that is known here (exchange.proto).
+    private static let greatestMessageField: UInt64 = 18
     /// Pieces of one message that are still merged.
     private static let greatestMessages = 1_024
 
@@ -29,7 +31,8 @@ struct FrameScan {
                     // One is sent. Several of one kind would be merged, each by another pass over what is there.
                     messages += 1
                     guard messages <= greatestMessages else { throw .tooLarge("a frame of \(messages) messages") }
-                    if let range = part.range {
+                    // What is not known here may be anything; its bytes are kept as they are.
+                    if let range = part.range, part.field <= greatestMessageField {
                         var counts: [Int: Int] = [:]
                         try check(
                             FrameScan(buffer, from: range.lowerBound, to: range.upperBound),

@@ -24,7 +24,7 @@ import Testing
         #expect(failure?.code == .unreachable)
         #expect(
             failure?.description
-                == "cannot connect to \(endpoint): \(endpoint): Connection refused; "
+                == "cannot connect to \(endpoint): Connection refused; "
                 + "check that a syncnode listens there, and on this port")
     }
 

@@ -86,7 +86,7 @@ import Testing
         #expect(repaired["sound"] == .bool(true))
         #expect(try await hq.json("article", "list", "--search", "article").elements.count == 5)
         try await hq.sql("UPDATE articles SET headline = 'captured again' WHERE id = 'a1'")
-        #expect(try await hq.json("status")["unsealed"]?.int ?? 0 > 5)
+        #expect((try await hq.json("status")["unsealed"]?.int ?? 0) > 0)
         // Nothing that somebody wrote is repaired: it is shown.
         try await damage(hq, "UPDATE articles SET headline = 'forged' WHERE id = 'a2'")
         try await hq.run("lag")

@@ -59,7 +59,11 @@ extension Verification {
             add("the row is alive without an insert", row)
         }
         try reader.forEach(
-            "SELECT id, shape FROM \"sync_rows_\(name)\" WHERE shape NOT IN (SELECT number FROM sync_shapes)"
+            // Nothing is in no list, but not where the list is empty.
+            """
+            SELECT id, shape FROM "sync_rows_\(name)" WHERE shape IS NOT NULL
+            AND shape NOT IN (SELECT number FROM sync_shapes)
+            """
         ) { row in
             guard case .text(let id) = row[0] else { return }
             report.add(

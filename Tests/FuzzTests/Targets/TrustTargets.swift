@@ -12,7 +12,8 @@ private enum Desk {
         let made = try CertificateAuthority(workspace: SampleFrames.workspace, workspaceName: "Desk", now: now)
         let key = SampleKeys.key(2)
         let template = X509Template(
-            serial: CertificateSerial(Identifier128(high: 0, low: 1)), issuer: "Desk", subject: "Desk", notBefore: made.certificate.notBefore,
+            serial: CertificateSerial(Identifier128(high: 0, low: 1)), issuer: "Desk", subject: "Desk",
+            notBefore: made.certificate.notBefore,
             notAfter: made.certificate.notAfter, publicKey: key.publicKey,
             extensions: CertificateAuthority.authorityExtensions(SampleFrames.workspace, key.publicKey))
         return try CertificateAuthority(
