@@ -31,6 +31,7 @@ let package = Package(
     products: [
         .executable(name: "syncnode", targets: ["syncnode"]),
         .executable(name: "syncbench", targets: ["syncbench"]),
+        .executable(name: "syncsim", targets: ["syncsim"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -54,12 +55,14 @@ let package = Package(
         library("ReplicaStore", ["ReplicationModel", "ReplicationWire", "Trust", "CSQLite", "CLinux", grdb]),
         library("NewsStore", ["ReplicationModel", "ReplicaStore"]),
         library(
+            "ReplicaExchange", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore"]),
+        library(
             "PeerTransport", ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", nioCore, nioPosix]),
         library(
             "NodeRuntime",
             [
-                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "PeerTransport",
-                nioCore, nioPosix, logging, lifecycle,
+                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "ReplicaExchange",
+                "PeerTransport", nioCore, nioPosix, logging, lifecycle,
             ]),
 
         .executableTarget(
@@ -68,6 +71,16 @@ let package = Package(
                 "ReplicationModel", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
                 "NodeRuntime", "ReplicationWire", argumentParser, logging, lifecycle,
             ],
+            swiftSettings: strict),
+        // Many nodes in one process, on virtual disks, clocks and networks: the proof that all of the above is right.
+        library(
+            "SimulationKit",
+            [
+                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "ReplicaExchange",
+                "CSQLite",
+            ]),
+        .executableTarget(
+            name: "syncsim", dependencies: ["SimulationKit", "ReplicationModel", argumentParser],
             swiftSettings: strict),
         .executableTarget(
             name: "syncbench",
@@ -92,6 +105,7 @@ let package = Package(
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
                 nioEmbedded,
             ]),
+        tests("SimulationTests", ["SimulationKit", "syncsim", "ReplicationModel", "ReplicaStore", "Trust"]),
         // The real binary, and enough of its parts to play a peer that lies.
         tests(
             "ProcessTests",

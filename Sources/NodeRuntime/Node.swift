@@ -5,9 +5,7 @@
 public import ReplicaStore
 public import ReplicationModel
 public import Trust
-internal import ReplicationCore
-internal import ReplicationWire
-internal import Synchronization
+internal import ReplicaExchange
 
 /// A node, open. Its calls block; those of a service go through `BlockingWork`.
 public final class Node: Sendable {
@@ -18,14 +16,10 @@ public final class Node: Sendable {
     public let authority: AuthorityCertificate
     public let replica: Replica
     public let clock: @Sendable () -> WallClock
-    private let knownRoster: Mutex<KnownRoster>
+    /// The replica and the roster, as sessions use them.
+    let store: SessionStore
     /// Peers' questions about what this replica holds.
     let questions = QuestionGate()
-
-    private struct KnownRoster {
-        var count: Int64
-        var roster: Roster
-    }
 
     /// What this program calls itself in a greeting.
     public static let software = "syncnode 0.1.0"
@@ -58,8 +52,7 @@ public final class Node: Sendable {
         self.authority = authority
         self.replica = replica
         self.clock = clock
-        knownRoster = Mutex(KnownRoster(count: 0, roster: Roster(authority: authority)))
-        _ = try refreshRoster()
+        store = try SessionStore(replica: replica, authority: authority)
     }
 
     static func openIdentity(_ directory: String) throws -> IdentityDirectory {
@@ -89,27 +82,11 @@ public final class Node: Sendable {
     // MARK: The roster
 
     /// The roster as last read: never blocks, so that a handshake may ask it.
-    public var roster: Roster { knownRoster.withLock { $0.roster } }
+    public var roster: Roster { store.roster }
 
     /// Reads the roster's records again where there are new ones.
     @discardableResult
-    public func refreshRoster() throws -> Roster {
-        let count = try replica.rosterCount()
-        if let current = knownRoster.withLock({ $0.count == count ? $0.roster : nil }) { return current }
-        let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
-        knownRoster.withLock { $0 = KnownRoster(count: count, roster: merge.roster) }
-        return merge.roster
-    }
-
-    /// Checks records and keeps those that the authority signed.
-    ///
-    /// - Throws: `CertificateRefusal` of the first that it did not.
-    func mergeRoster(_ records: [[UInt8]]) throws -> Roster {
-        let merge = try refreshRoster().merging(records: records)
-        try replica.addRosterRecords(merge.added.map(\.bytes))
-        if let rejected = merge.rejected.first { throw rejected.refusal }
-        return try refreshRoster()
-    }
+    public func refreshRoster() throws -> Roster { try store.refreshRoster() }
 
     /// What people call a node: its name, or the first digits of its id.
     public func name(of node: NodeID) -> String {
@@ -131,31 +108,5 @@ public final class Node: Sendable {
             admission: { [self] (certificate, now) throws(CertificateRefusal) in
                 try roster.checkMayConnect(certificate, now: now)
             })
-    }
-}
-
-extension Node {
-    // MARK: What a session is told
-
-    /// What this replica holds, for a session with a peer.
-    func localState(for peer: NodeID) throws -> LocalState {
-        let (applied, safe) = try replica.vectors()
-        let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
-            guard record.node != peer, let facts = record.facts else { return nil }
-            return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
-        }
-        return LocalState(
-            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
-            schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
-            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
-    }
-
-    /// What was said in earlier sessions with a peer.
-    func memory(of peer: NodeID) throws -> PeerMemory {
-        guard let facts = try replica.peer(peer)?.facts else { return PeerMemory() }
-        func remembered(_ vector: VersionVector) -> RememberedVector {
-            RememberedVector(vector: vector, digest: SHA256.digest(vector.digestInput).first)
-        }
-        return PeerMemory(told: remembered(facts.told), heard: remembered(facts.applied))
     }
 }

@@ -7,6 +7,7 @@ internal import NIOCore
 internal import NIOPosix
 public import Logging
 public import PeerTransport
+internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationCore
 internal import ReplicationModel
@@ -97,12 +98,7 @@ public final class NodeService: Service {
             return
         }
         do {
-            try await BlockingWork.run { [node] in
-                try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))
-                try node.refreshRoster()
-                // What was committed before the peer called is told to it, whether or not it was noticed yet.
-                try node.replica.sealUnlessClockIsDoubtful()
-            }
+            try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
             _ = try await run(link, peer.nodeID, .answering)
         } catch {
             logger.error("a session could not begin", metadata: ["peer": "\(peer.name)", "error": "\(error)"])

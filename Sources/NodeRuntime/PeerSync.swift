@@ -9,6 +9,7 @@ public import PeerTransport
 public import ReplicationCore
 public import ReplicationModel
 public import ReplicationWire
+internal import ReplicaExchange
 internal import ReplicaStore
 internal import Trust
 
@@ -128,12 +129,7 @@ extension Node {
     private func dialAndRun(
         _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void
     ) async throws -> (NodeID, SessionResult) {
-        try await BlockingWork.run { [self] in
-            try refreshRoster()
-            // Where the clock is in doubt, edits wait for the greeting; releasing would seal them.
-            guard try replica.sealUnlessClockIsDoubtful() != nil else { return }
-            try replica.releaseHeld()
-        }
+        try await BlockingWork.run { [store] in try store.prepareToDial() }
         let link = try await dial(target)
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
         let driver = SessionDriver(
@@ -162,8 +158,7 @@ extension Node {
             )
         }
         try await BlockingWork.run { [self] in
-            try replica.addRosterRecords(roster.merging(records: [peer.der]).added.map(\.bytes))
-            try refreshRoster()
+            try store.meet(peer)
             try replica.setNode(peer.nodeID, at: target.endpoint.description)
         }
         return link

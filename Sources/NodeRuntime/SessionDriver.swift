@@ -5,7 +5,7 @@
 
 internal import Logging
 internal import PeerTransport
-internal import ReplicaStore
+internal import ReplicaExchange
 internal import ReplicationCore
 internal import ReplicationModel
 internal import ReplicationWire
@@ -107,7 +107,7 @@ final class SessionDriver: Sendable {
         Task {
             do {
                 changeIsPending.withLock { $0 = false }
-                let state = try await BlockingWork.run { [node, peer] in try node.localState(for: peer) }
+                let state = try await BlockingWork.run { [node, peer] in try node.store.localState(for: peer) }
                 inboxEnd.yield(.localChanged(state))
             } catch {
                 logger.error("cannot read the replica", metadata: ["error": "\(error)"])
@@ -139,7 +139,7 @@ final class SessionDriver: Sendable {
 
     private func runToEnd() async throws -> SessionResult {
         let (local, memory) = try await BlockingWork.run { [node, peer] in
-            (try node.localState(for: peer), try node.memory(of: peer))
+            (try node.store.localState(for: peer), try node.store.memory(of: peer))
         }
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
@@ -253,18 +253,7 @@ final class SessionDriver: Sendable {
         switch output {
         case .send(let frame): send(frame)
         case .applyBatch(let batch): apply(batch)
-        case .readOutgoing(let request): readOutgoing(request)
-        case .countBacklog(let vector, let skipping): countBacklog(vector, skipping)
-        case .readRoster:
-            answer { .rosterRead(try $0.replica.rosterRecords()) }
-        case .mergeRoster(let records):
-            answer { node in
-                do {
-                    return .rosterMerged(digest: try node.mergeRoster(records).digest.bytes)
-                } catch let refusal as CertificateRefusal {
-                    return .rosterRefused("\(refusal)")
-                }
-            }
+        case .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
         case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers.withLock { $0.removeValue(forKey: timer)?.cancel() }
@@ -290,71 +279,27 @@ final class SessionDriver: Sendable {
         outboxEnd.yield(frame)
     }
 
-    /// Does something with the store, and gives the session the answer.
-    private func answer(_ body: @escaping @Sendable (Node) throws -> SessionInput) {
+    /// Has the store do what the session asks, and gives the session its answer.
+    private func ask(_ output: SessionOutput) {
         Task {
-            do {
-                inboxEnd.yield(try await BlockingWork.run { [node] in try body(node) })
-            } catch {
-                logger.error("the replica failed", metadata: ["error": "\(error)"])
-                inboxEnd.yield(.refuse(Self.ourFailure(error)))
-            }
+            await answer(output)
+            if case .applyBatch = output { observer.committed() }
         }
+    }
+
+    private func answer(_ output: SessionOutput) async {
+        let answer = await BlockingWork.run { [node, peer] in node.store.answer(output, with: peer) }
+        guard let answer else { preconditionFailure("only what the store answers is asked of it") }
+        if let failure = answer.failure {
+            logger.error("the replica failed", metadata: ["error": "\(failure)"])
+        }
+        inboxEnd.yield(answer.input)
     }
 
     private func apply(_ batch: [SealedChangeSet]) {
-        if let rehearsal {
-            inboxEnd.yield(.applied(rehearsal.take(batch)))
-            if rehearsal.isFull { inboxEnd.yield(.stop) }
-            return
-        }
-        Task { [observer] in
-            let input: SessionInput
-            do {
-                input = try await BlockingWork.run { [node, peer] in
-                    let report = try node.replica.apply(batch, from: peer, authors: node.refreshRoster())
-                    if let violation = report.violation {
-                        return .applyFailed(.peer(Self.notice(of: violation)))
-                    }
-                    return .applied(
-                        ReplicationCore.ApplyReport(
-                            applied: report.applied, safeBelow: SafeBelow(applied: report.applied, safe: report.safe),
-                            held: report.held,
-                            received: Tally(
-                                changeSets: UInt64(report.changeSets), changes: report.changes, bytes: report.bytes),
-                            conflicts: UInt64(max(report.conflicts, 0))))
-                }
-            } catch {
-                logger.error("cannot apply what the peer sent", metadata: ["error": "\(error)"])
-                input = .applyFailed(.ours(Self.ourFailure(error)))
-            }
-            inboxEnd.yield(input)
-            observer.committed()
-        }
-    }
-
-    private func readOutgoing(_ request: OutgoingRequest) {
-        answer { node in
-            let run = try node.replica.outgoing(
-                lackedBy: request.lackedBy, skipping: request.skipping, maximumBytes: Int(clamping: request.maxBytes))
-            return .outgoing(
-                OutgoingBatch(
-                    changeSets: run.changeSets.map {
-                        ReplicationCore.OutgoingChangeSet(
-                            dot: $0.header.dot, changes: $0.header.changes, changeSet: $0.sealed)
-                    }, reachedEnd: run.reachedEnd))
-        }
-    }
-
-    private func countBacklog(_ vector: VersionVector, _ skipping: Set<Origin>) {
-        answer { node in
-            var lacked = vector
-            if !skipping.isEmpty {
-                let applied = try node.replica.vectors().applied
-                for origin in skipping { lacked[origin] = applied[origin] }
-            }
-            return .backlogCounted(try node.replica.backlog(lackedBy: lacked))
-        }
+        guard let rehearsal else { return ask(.applyBatch(batch)) }
+        inboxEnd.yield(.applied(rehearsal.take(batch)))
+        if rehearsal.isFull { inboxEnd.yield(.stop) }
     }
 
     /// Reads what a peer asks for, in its turn.
@@ -373,28 +318,9 @@ final class SessionDriver: Sendable {
                 inboxEnd.yield(.refuse(ErrorNotice(code: .malformed, message: error.description)))
             } catch {
                 logger.error("cannot compare with the peer", metadata: ["error": "\(error)"])
-                inboxEnd.yield(.refuse(Self.ourFailure(error)))
+                inboxEnd.yield(.refuse(SessionStore.notice(of: error)))
             }
         }
-    }
-
-    private static func notice(of violation: ApplyViolation) -> ErrorNotice {
-        let code: ErrorNotice.Code =
-            switch violation.kind {
-            case .malformed, .signature, .gap: .malformed
-            case .author: .refused
-            case .fork: .fork
-            }
-        return ErrorNotice(code: code, message: violation.description)
-    }
-
-    /// A peer learns that this node cannot go on, and when to come back; the rest is in this node's log.
-    private static func ourFailure(_ error: any Error) -> ErrorNotice {
-        let isFull = (error as? SQLError)?.isFull == true
-        return ErrorNotice(
-            code: isFull ? .busy : .internal,
-            message: isFull ? "this node's disk is full" : "this node's replica failed; its log says how",
-            retryAfterMilliseconds: 60_000)
     }
 
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {
@@ -429,7 +355,7 @@ final class SessionDriver: Sendable {
         }) {
             do {
                 try await BlockingWork.run { [node, isLive] in
-                    try node.remember(next, live: isLive)
+                    try node.store.remember(next, live: isLive)
                 }
             } catch {
                 logger.warning("cannot remember the peer", metadata: ["error": "\(error)"])
@@ -445,10 +371,7 @@ final class SessionDriver: Sendable {
         Task {
             do {
                 try await BlockingWork.run { [node, peer] in
-                    for third in nodes where third.node != node.id {
-                        try node.replica.observe(
-                            third.node, SecondHand(applied: third.applied, at: third.asOf, from: peer))
-                    }
+                    try node.store.remember(nodes, toldBy: peer)
                 }
             } catch {
                 logger.warning("cannot remember third nodes", metadata: ["error": "\(error)"])
@@ -484,25 +407,4 @@ extension SessionInput {
 extension ExchangeFrame {
     /// About what a frame holds in memory: its flow bytes, and what any frame may hold beside them.
     var memoryBytes: Int { Int(clamping: flowBytes) + 1024 }
-}
-
-extension Node {
-    /// Keeps what a session observed, for lag and for the next greeting.
-    func remember(_ observation: PeerObservation, live: Bool) throws {
-        try replica.observe(
-            observation.peer,
-            PeerFacts(
-                at: observation.at, applied: observation.applied, safe: observation.safe, told: observation.told,
-                clockOffsetMilliseconds: observation.clockOffsetMilliseconds,
-                roundTripMicroseconds: observation.roundTripMicroseconds, software: observation.software,
-                schemaMatches: observation.schemaMatches, backlog: observation.backlog, held: observation.held),
-            live: live)
-    }
-}
-
-extension SafeBelow {
-    /// The entries of `safe` that stand lower than those of `applied`.
-    init(applied: VersionVector, safe: VersionVector) {
-        self.init(applied.entries.filter { safe[$0.key] < $0.value }.reduce(into: [:]) { $0[$1.key] = safe[$1.key] })
-    }
 }

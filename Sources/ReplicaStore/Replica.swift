@@ -20,6 +20,7 @@ public struct Workspace: Hashable, Sendable {
 /// thread, and block it: none belongs on an event loop.
 public final class Replica: Sendable {
     public let path: String
+    let fileSystem: FileSystem
     public let workspace: Workspace
     /// The node whose replica this is.
     public let node: NodeID
@@ -30,10 +31,11 @@ public final class Replica: Sendable {
     let incarnationGuard: IncarnationGuard?
 
     private init(
-        path: String, workspace: Workspace, node: NodeID, connections: Connections, key: SigningKey,
-        clock: @escaping @Sendable () -> WallClock, incarnationGuard: IncarnationGuard?
+        path: String, fileSystem: FileSystem, workspace: Workspace, node: NodeID, connections: Connections,
+        key: SigningKey, clock: @escaping @Sendable () -> WallClock, incarnationGuard: IncarnationGuard?
     ) {
         self.path = path
+        self.fileSystem = fileSystem
         self.workspace = workspace
         self.node = node
         self.connections = connections
@@ -47,24 +49,25 @@ public final class Replica: Sendable {
     /// Makes the file, its tables, and a first origin of the node.
     ///
     /// - Parameters:
+    ///   - fileSystem: where the file is to be kept.
     ///   - incarnation: random, never zero.
     ///   - tables: the replicated tables.
     ///   - mark: where the high-water mark is kept. Nil is for replicas that are never restored: those of tests.
     ///   - mint: draws further incarnations, random and never zero.
     /// - Throws: `ReplicaError.exists` where there is a file already.
     public static func create(
-        at path: String, workspace: Workspace, key: SigningKey, incarnation: UInt64, tables: [Table],
-        mark: (any HighWaterMarkStorage)? = nil, mint: @escaping @Sendable () -> UInt64 = randomIncarnation,
-        clock: @escaping @Sendable () -> WallClock
+        at path: String, in fileSystem: FileSystem = .system, workspace: Workspace, key: SigningKey,
+        incarnation: UInt64, tables: [Table], mark: (any HighWaterMarkStorage)? = nil,
+        mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
-        guard !FileSystem.exists(path) else {
+        guard !fileSystem.exists(path) else {
             throw ReplicaError(
                 .exists,
                 "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
             )
         }
-        FileSystem.createPrivate(path)
-        let connections = try Connections(path: path)
+        fileSystem.createPrivate(path)
+        let connections = try Connections(path: fileSystem.location(path))
         let origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
         try connections.engineWrite { writer in
             try writer.executeAll("PRAGMA application_id = \(Schema.applicationID)")
@@ -76,8 +79,8 @@ public final class Replica: Sendable {
             try Declaration.declare(tables + [Acknowledgements.table], in: writer)
         }
         let replica = Replica(
-            path: path, workspace: workspace, node: origin.node, connections: connections, key: key, clock: clock,
-            incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
+            path: path, fileSystem: fileSystem, workspace: workspace, node: origin.node, connections: connections,
+            key: key, clock: clock, incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
         try replica.beginMark()
         return replica
     }
@@ -88,10 +91,11 @@ public final class Replica: Sendable {
     /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.refused` where it is another node's, `.fork` where
     ///   it went on beside the one that the mark speaks of.
     public static func open(
-        at path: String, key: SigningKey, tables: [Table], mark: (any HighWaterMarkStorage)? = nil,
-        mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
+        at path: String, in fileSystem: FileSystem = .system, key: SigningKey, tables: [Table],
+        mark: (any HighWaterMarkStorage)? = nil, mint: @escaping @Sendable () -> UInt64 = randomIncarnation,
+        clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
-        guard FileSystem.exists(path) else {
+        guard fileSystem.exists(path) else {
             throw ReplicaError(
                 .absent,
                 "Cannot open \(path): there is no replica. If this node is new, make one with `syncnode init`, or join a workspace; if its replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer."
@@ -99,7 +103,7 @@ public final class Replica: Sendable {
         }
         let connections: Connections
         do {
-            let (application, version) = try Connections.marks(path: path)
+            let (application, version) = try Connections.marks(path: fileSystem.location(path))
             guard application == Schema.applicationID else { throw notAReplica(path) }
             guard version <= Int64(Schema.steps.count) else {
                 throw ReplicaError(
@@ -107,7 +111,7 @@ public final class Replica: Sendable {
                     "Cannot open \(path): a newer syncnode made it (form \(version), this one reads up to \(Schema.steps.count)). Install the newer version."
                 )
             }
-            connections = try Connections(path: path)
+            connections = try Connections(path: fileSystem.location(path))
         } catch let error as SQLError where error.isCorrupt {
             throw notAReplica(path)
         }
@@ -125,8 +129,8 @@ public final class Replica: Sendable {
             )
         }
         let replica = Replica(
-            path: path, workspace: workspace, node: node, connections: connections, key: key, clock: clock,
-            incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
+            path: path, fileSystem: fileSystem, workspace: workspace, node: node, connections: connections, key: key,
+            clock: clock, incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
         try replica.bringUpToDate(tables)
         try replica.settleIncarnation()
         return replica

@@ -43,7 +43,7 @@ extension Replica {
                 parked: try reader.integer("SELECT count(*) FROM sync_parked") ?? 0, conflicts: conflicts,
                 awaiting: try reader.integer("SELECT count(*) FROM sync_awaiting") ?? 0,
                 changeSets: try reader.integer("SELECT count(*) FROM sync_change_sets") ?? 0,
-                sizeBytes: FileSystem.size(path), walBytes: FileSystem.size(path + "-wal"),
+                sizeBytes: fileSystem.size(path), walBytes: fileSystem.size(path + "-wal"),
                 lastStamp: origins.greatestStamp)
         }
     }
@@ -64,16 +64,16 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError.exists` where there is a file already.
     public func backup(to destination: String) throws {
-        guard !FileSystem.exists(destination) else {
+        guard !fileSystem.exists(destination) else {
             throw ReplicaError(
                 .exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
         }
-        FileSystem.createPrivate(destination)
+        fileSystem.createPrivate(destination)
         do {
             try connections.execute("VACUUM INTO ?", destination)
         } catch {
             // Half a copy is none.
-            FileSystem.remove(destination)
+            fileSystem.remove(destination)
             throw error
         }
         // The copy may be put in the replica's place one day: no sequence number in it may be given out again by one that

@@ -58,7 +58,7 @@ struct Workspace {
             certificate.workspace, role: .writer, publicKey: key.publicKey, authority: certificate.publicKey)
         change(&extensions)
         return X509Template(
-            serial: X509Template.randomSerial(), issuer: issuer ?? certificate.name, subject: name,
+            serial: .random(), issuer: issuer ?? certificate.name, subject: name,
             notBefore: notBefore, notAfter: notAfter, publicKey: key.publicKey, extensions: extensions
         ).signed(with: authority.key)
     }

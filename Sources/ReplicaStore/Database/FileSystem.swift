@@ -1,21 +1,50 @@
-// The few questions this target asks of the file system.
+// Where a replica's file is kept, and the few questions this target asks about it.
 
+internal import CSQLite
 internal import Foundation
 
-enum FileSystem {
-    static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+/// Where a replica's file is kept: with the operating system, or in another file system that was registered with SQLite
+/// (`sqlite3_vfs_register`), which is then also the source of the time that SQL sees.
+public struct FileSystem: Hashable, Sendable {
+    private let vfs: String?
+
+    /// The operating system's.
+    public static let system = FileSystem(vfs: nil)
+
+    /// - Parameter name: under which it was registered; letters, digits and hyphens.
+    public init(registeredAs name: String) { self.init(vfs: name) }
+
+    private init(vfs: String?) { self.vfs = vfs }
+
+    /// What SQLite opens: a path, or a URI that names the file system (https://www.sqlite.org/uri.html).
+    func location(_ path: String) -> String {
+        vfs.map { "file:\(path)?vfs=\($0)" } ?? path
+    }
+
+    func exists(_ path: String) -> Bool {
+        guard let vfs else { return FileManager.default.fileExists(atPath: path) }
+        guard let system = sqlite3_vfs_find(vfs) else { return false }
+        var exists: Int32 = 0
+        return system.pointee.xAccess(system, path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists != 0
+    }
 
     /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. Where it
-    /// cannot be made, SQLite says why.
-    static func createPrivate(_ path: String) {
+    /// cannot be made, SQLite says why. Other file systems know no users.
+    func createPrivate(_ path: String) {
+        guard vfs == nil else { return }
         _ = FileManager.default.createFile(
             atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)])
     }
 
-    static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+    func remove(_ path: String) {
+        guard let vfs else { return (try? FileManager.default.removeItem(atPath: path)) ?? () }
+        guard let system = sqlite3_vfs_find(vfs) else { return }
+        _ = system.pointee.xDelete(system, path, 0)
+    }
 
-    /// Bytes of a file; 0 where there is none.
-    static func size(_ path: String) -> UInt64 {
+    /// Bytes of a file; 0 where there is none, and where the operating system does not keep it.
+    func size(_ path: String) -> UInt64 {
+        guard vfs == nil else { return 0 }
         let attributes = try? FileManager.default.attributesOfItem(atPath: path)
         return (attributes?[.size] as? NSNumber)?.uint64Value ?? 0
     }

@@ -14,12 +14,15 @@ public struct CertificateAuthority: Sendable {
     /// - Parameters:
     ///   - workspace: the workspace's id; `WorkspaceID.random()` for a new one.
     ///   - workspaceName: 1 to 64 bytes.
+    ///   - key: its own; a new one.
     /// - Throws: `invalidName`.
-    public init(workspace: WorkspaceID, workspaceName: String, now: WallClock) throws(TrustError) {
+    public init(
+        workspace: WorkspaceID, workspaceName: String, now: WallClock, key: SigningKey = .generate(),
+        serial: CertificateSerial = .random()
+    ) throws(TrustError) {
         try CertificateProfile.checkName(workspaceName, operation: "make the authority of workspace")
-        let key = SigningKey.generate()
         let template = X509Template(
-            serial: X509Template.randomSerial(), issuer: workspaceName, subject: workspaceName,
+            serial: serial, issuer: workspaceName, subject: workspaceName,
             notBefore: now.advanced(by: -CertificateProfile.backdateMilliseconds),
             notAfter: now.advanced(by: CertificateProfile.authorityValidityMilliseconds),
             publicKey: key.publicKey, extensions: Self.authorityExtensions(workspace, key.publicKey))
@@ -63,7 +66,7 @@ public struct CertificateAuthority: Sendable {
     /// Admits a node for a time of the caller's choosing, cut to the authority's own end.
     public func issue(
         to publicKey: PublicKey, name: String, role: MemberRole, notBefore: WallClock, notAfter: WallClock,
-        now: WallClock
+        now: WallClock, serial: CertificateSerial = .random()
     ) throws(TrustError) -> Certificate {
         try CertificateProfile.checkName(name, operation: "issue a certificate to")
         do {
@@ -74,7 +77,7 @@ public struct CertificateAuthority: Sendable {
                 nextStep: "set the clock right, or make a new workspace authority")
         }
         let template = X509Template(
-            serial: X509Template.randomSerial(), issuer: certificate.name, subject: name, notBefore: notBefore,
+            serial: serial, issuer: certificate.name, subject: name, notBefore: notBefore,
             notAfter: min(notAfter, certificate.notAfter), publicKey: publicKey,
             extensions: Self.nodeExtensions(
                 certificate.workspace, role: role, publicKey: publicKey, authority: certificate.publicKey))

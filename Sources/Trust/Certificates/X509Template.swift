@@ -3,7 +3,7 @@
 // Invariant: whatever is made here names its subject and issuer by one common name in UTF-8 and is signed with Ed25519.
 
 internal import COpenSSL
-internal import ReplicationModel
+public import ReplicationModel
 
 /// An extension as it stands in a certificate.
 struct X509Extension: Hashable {
@@ -14,9 +14,27 @@ struct X509Extension: Hashable {
     var value: [UInt8]
 }
 
+/// What tells two certificates of one authority apart: 16 bytes, which nobody should be able to foretell.
+public struct CertificateSerial: Hashable, Sendable {
+    /// The first has its highest bit clear and the next set, so that DER needs exactly these bytes.
+    let bytes: [UInt8]
+
+    /// From the system's randomness.
+    public static func random() -> CertificateSerial {
+        CertificateSerial(SHA256.digest(SecureRandom.bytes(32)).first)
+    }
+
+    /// For runs that must repeat to the last byte.
+    public init(_ identifier: Identifier128) {
+        var bytes = identifier.bytes
+        bytes[0] = bytes[0] & 0x7f | 0x40
+        self.bytes = bytes
+    }
+}
+
 /// Everything in a certificate but its signature.
 struct X509Template {
-    var serial: [UInt8]
+    var serial: CertificateSerial
     var issuer: String
     var subject: String
     var notBefore: WallClock
@@ -24,19 +42,12 @@ struct X509Template {
     var publicKey: PublicKey
     var extensions: [X509Extension]
 
-    /// 16 random bytes; the first has its highest bit clear and the next set, so that DER needs exactly these bytes.
-    static func randomSerial() -> [UInt8] {
-        var serial = SecureRandom.bytes(16)
-        serial[0] = serial[0] & 0x7f | 0x40
-        return serial
-    }
-
     /// - Returns: DER.
     func signed(with key: SigningKey) -> [UInt8] {
         ERR_clear_error()
         guard let certificate = Owned(X509_new(), free: X509_free),
             X509_set_version(certificate.pointer, 2) == 1,
-            ASN1_STRING_set(X509_get_serialNumber(certificate.pointer), serial, Int32(serial.count)) == 1,
+            ASN1_STRING_set(X509_get_serialNumber(certificate.pointer), serial.bytes, Int32(serial.bytes.count)) == 1,
             Self.setName(X509_get_issuer_name(certificate.pointer), issuer),
             Self.setName(X509_get_subject_name(certificate.pointer), subject),
             ASN1_TIME_set(X509_getm_notBefore(certificate.pointer), Self.seconds(notBefore)) != nil,

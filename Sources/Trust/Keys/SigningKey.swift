@@ -38,6 +38,17 @@ public final class SigningKey: Sendable {
         return key
     }
 
+    /// The key whose private half is these bytes: for runs that must repeat to the last byte. A node's key is `generate`d.
+    /// - Parameter seed: exactly 32 bytes (RFC 8032, 5.1.5).
+    public convenience init?(seed: [UInt8]) {
+        guard seed.count == 32 else { return nil }
+        let owned = OpenSSL.call {
+            Owned(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nil, seed, seed.count), free: EVP_PKEY_free)
+        }
+        guard let owned else { return nil }
+        self.init(owned)
+    }
+
     /// Reads a key file: PKCS #8 in PEM, not encrypted.
     /// - Throws: `exposedFile` where someone other than this user could read or write it, with the `chmod` to run.
     public static func load(path: String) throws(TrustError) -> SigningKey {

@@ -1,0 +1,168 @@
+// What must be true once everyone has met everyone: the invariants of the design, section 11.
+//
+// Invariant: nodes are compared with each other and with the model; equal mistakes on all nodes are found by the second.
+
+internal import ReplicaExchange
+internal import ReplicaStore
+internal import ReplicationModel
+internal import Trust
+
+extension Simulation {
+    func checkAgreement() throws {
+        let tables = SimulatedSchema.present + [SimulatedSchema.acknowledgements]
+        guard let first = nodes[0].replica else { throw SimulationViolation("n0 is down after healing") }
+        let applied = try first.vectors().applied
+        let expected = try first.read { try Contents($0, tables) }
+        for node in nodes {
+            guard let replica = node.replica else { throw SimulationViolation("\(node.name) is down after healing") }
+            let status = try replica.status()
+            guard status.unsealed == 0, status.awaiting == 0, status.held == 0, status.parked == 0 else {
+                throw SimulationViolation("\(node.name) is not done: \(status)")
+            }
+            guard node.book.isEmpty else {
+                throw SimulationViolation(
+                    "\(node.name) wrote what nobody has: \(node.book.entries.keys.sorted().prefix(3))")
+            }
+            if node.index > 0 {
+                let contents = try replica.read { try Contents($0, tables) }
+                if let difference = contents.difference(from: expected) {
+                    throw SimulationViolation("\(node.name) and n0 have equal vectors and differ: \(difference)")
+                }
+            }
+        }
+        try compare(expected, ReferenceModel(library, within: applied), applied, tables)
+        try verify(nodes[chance.below(nodes.count)])
+        try replay(expected, tables)
+        trace.note("agreed at \(describe(applied))")
+        tallies.count("change-sets", expected["log"].count)
+        tallies.count("conflicts", expected["ledger"].count)
+    }
+
+    // MARK: The model
+
+    private func compare(
+        _ contents: Contents, _ model: ReferenceModel, _ applied: VersionVector, _ tables: [Table]
+    ) throws {
+        try compareLog(contents, applied)
+        var versions: [String: Set<String>] = [:]
+        var ids: Set<Register> = []
+        var ledger: [String: (Register, ReferenceModel.Lost)] = [:]
+        for (register, writes) in model.writes {
+            ids.insert(Register(table: register.table, id: register.id, field: Register.existence))
+            for write in writes {
+                versions[register.table, default: []].insert(
+                    Contents.key(
+                        register.id.description, register.field, .integer(write.stamp.rawValue), "\(write.origin)"))
+            }
+            for lost in model.lost(register) { ledger[ReferenceModel.key(register, lost.write)] = (register, lost) }
+        }
+        for table in tables {
+            let known = Set(contents["versions \(table.name)"].keys)
+            if let odd = known.symmetricDifference(versions[table.name] ?? []).sorted().first {
+                throw SimulationViolation(
+                    "\(table.name): the write \(odd) is in the replicas or in the model, not in both")
+            }
+        }
+        for row in ids.sorted() { try compareRow(row, contents, model, tables) }
+        try compareLedger(contents, ledger)
+    }
+
+    private func compareLog(_ contents: Contents, _ applied: VersionVector) throws {
+        var count = 0
+        for (dot, entry) in library.entries {
+            guard applied.contains(dot) else {
+                throw SimulationViolation(
+                    "\(dot) was sealed by \(describe(VersionVector([dot.origin: dot.sequence]))) and is nowhere")
+            }
+            guard contents["log"]["\(dot)"] == [.blob(entry.digest.bytes)] else {
+                throw SimulationViolation("\(dot) is not in the log as it was sealed")
+            }
+            count += 1
+        }
+        guard contents["log"].count == count else { throw SimulationViolation("the log holds what nobody sealed") }
+    }
+
+    private func compareRow(
+        _ row: Register, _ contents: Contents, _ model: ReferenceModel, _ tables: [Table]
+    ) throws {
+        guard let table = tables.first(where: { $0.name == row.table }) else {
+            throw SimulationViolation("a change set names the table \(row.table)")
+        }
+        let id = row.id.description
+        let isAlive = model.winner(row)?.alive == true
+        let home = isAlive ? "rows" : "graveyard"
+        guard contents["existence \(table.name)"][id] == [.integer(isAlive ? 1 : 0)],
+            let values = contents["\(home) \(table.name)"][id],
+            contents["\(isAlive ? "graveyard" : "rows") \(table.name)"][id] == nil
+        else { throw SimulationViolation("\(row.table) \(id) should be \(isAlive ? "alive" : "deleted")") }
+        for field in table.fields {
+            let register = Register(table: table.name, id: row.id, field: field.name)
+            guard let winner = model.winner(register) else { continue }
+            let found = field.columns.compactMap { name in
+                table.columns.firstIndex { $0.name == name }.map { values[$0] }
+            }
+            guard found.map(Self.cell) == winner.cells else {
+                throw SimulationViolation(
+                    "\(register.description) is \(Contents.text(found)), and \(winner.stamp)@\(winner.origin) wrote \(winner.cells)"
+                )
+            }
+        }
+    }
+
+    private func compareLedger(_ contents: Contents, _ expected: [String: (Register, ReferenceModel.Lost)]) throws {
+        let found = contents["ledger"]
+        for key in Set(found.keys).union(expected.keys).sorted() {
+            guard let (register, lost) = expected[key] else {
+                throw SimulationViolation("the ledger has \(key), which by the definition is no conflict")
+            }
+            guard let entry = found[key] else {
+                throw SimulationViolation(
+                    "the ledger lacks \(key): \(register.description), \(lost.write.stamp)@\(lost.write.origin):\(lost.write.sequence)"
+                )
+            }
+            let witnesses = lost.witnesses.map {
+                let differs = $0.cells != lost.write.cells || $0.alive != lost.write.alive
+                return "\($0.stamp.rawValue) \($0.origin) \(differs ? 1 : 0)"
+            }.sorted().joined(separator: ";")
+            guard entry[3] == .integer(lost.isShown ? 1 : 0), entry[4] == Value(witnesses) else {
+                throw SimulationViolation(
+                    "the ledger's \(key), \(register.description), is \(Contents.text(entry)), and should be shown: \(lost.isShown), lost to \(witnesses)"
+                )
+            }
+            let values = stride(from: 5, to: entry.count, by: 2).map { entry[$0] == .integer(0) ? entry[$0 + 1] : nil }
+            let agrees =
+                lost.write.alive.map { values == [.integer($0 ? 1 : 0)] }
+                ?? (values.map { $0.map(Self.cell) } == lost.write.cells.map(Optional.some))
+            guard agrees else {
+                throw SimulationViolation(
+                    "the ledger's \(key), \(register.description), keeps another value than was lost")
+            }
+        }
+    }
+
+    // MARK: The engine's own word, and a replica made from the log alone
+
+    private func verify(_ node: SimulatedNode) throws {
+        guard let store = node.store else { return }
+        let findings = try store.replica.verify(authors: store.roster).findings
+        guard findings.isEmpty else { throw SimulationViolation("\(node.name) verify: \(findings)") }
+    }
+
+    /// A node that joins now and takes everything in gets the same.
+    private func replay(_ expected: Contents, _ tables: [Table]) throws {
+        var identity = chance.forked("auditor")
+        let auditor = try addNode(nodes.count, SeededRandom(seed: options.seed), &identity, role: .reader)
+        auditor.tables = SimulatedSchema.present
+        try join(auditor)
+        let source = nodes[chance.below(options.nodes)]
+        for _ in 0..<3 { try exchange(auditor, source) }
+        if let replica = auditor.replica, !(try replica.held().isEmpty) {
+            _ = try replica.releaseHeld(Set(try replica.held().map(\.dot)))
+            try exchange(auditor, source)
+        }
+        guard let contents = try auditor.replica?.read({ try Contents($0, tables) }) else { return }
+        if let difference = contents.difference(from: expected) {
+            throw SimulationViolation("the log replayed from nothing, and n0: \(difference)")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// What people do on a node: they settle conflicts, bring deleted rows back, release what is held.
+//
+// Invariant: the book learns of it from the rows before and after, as it learns of a program's writes.
+
+internal import ReplicaExchange
+internal import ReplicaStore
+internal import ReplicationModel
+internal import Trust
+
+extension Simulation {
+    /// Deals with one of the open conflicts, if there is any.
+    func settleConflict(on node: SimulatedNode) throws {
+        guard node.role != .reader, let replica = node.replica else { return }
+        setTime(node)
+        let open = try replica.conflicts()
+        guard !open.isEmpty else { return }
+        let conflict = open[decisions.below(open.count)]
+        let keeps = decisions.chance(500)
+        guard let table = node.table(conflict.table) else { return }
+        let journal = try replica.read { try node.journalEnds($0) }
+        let writes = try replica.read { try writesOfSettling(conflict, keeps: keeps, table, node, $0) }
+        let done: Void? = try work(node, "settles \(conflict.key)") { store in
+            do {
+                if keeps { try store.replica.keep(conflict) } else { try store.replica.accept(conflict) }
+                node.book.add(writes)
+            } catch let error as ReplicaError where error.code == .input {
+                // Its value has not arrived, or its row is deleted: nothing is written.
+                tallies.count("not-kept")
+            } catch {
+                node.doubtful = SimulatedNode.Doubtful(writes: writes, journal: journal, isOneTransaction: false)
+                throw error
+            }
+        }
+        trace.note("\(node.name) \(keeps ? "keeps" : "accepts") \(conflict.key)\(done == nil ? ", fails" : "")")
+        tallies.count(keeps ? "kept" : "accepted")
+        if done != nil { changed(node) }
+    }
+
+    /// What settling a conflict writes, by what it promises.
+    private func writesOfSettling(
+        _ conflict: Conflict, keeps: Bool, _ table: Table, _ node: SimulatedNode, _ reader: Reader
+    ) throws -> WriteBook {
+        var book = WriteBook()
+        let now = node.machine.now
+        let acknowledgement = SimulatedSchema.acknowledgements
+        let key = RowID(conflict.key)
+        if try SimulatedNode.row(acknowledgement, key, reader) == nil {
+            let subject = "\(conflict.table) \(conflict.row) \(conflict.field) \(conflict.lost)"
+            book.note(acknowledgement, key, before: nil, after: [Value(subject)], inserts: true, at: now)
+        }
+        guard keeps else { return book }
+        let row = try SimulatedNode.row(table, conflict.row, reader)
+        if conflict.field == Register.existence {
+            let isAlive = conflict.lostValues == [.integer(1)]
+            if isAlive != (row != nil) {
+                let register = Register(table: table.name, id: conflict.row, field: Register.existence)
+                book.write(register, .existence(alive: isAlive), at: now)
+            }
+        } else if let row {
+            var kept = row
+            for (column, value) in zip(conflict.columns, conflict.lostValues) {
+                guard let place = table.columns.firstIndex(where: { $0.name == column }), let value else { continue }
+                kept[place] = value
+            }
+            book.note(table, conflict.row, before: row, after: kept, inserts: false, at: now)
+        }
+        return book
+    }
+
+    /// Brings a deleted row back, if there is any.
+    func undelete(on node: SimulatedNode) throws {
+        guard node.role != .reader, let replica = node.replica else { return }
+        setTime(node)
+        let table = node.tables[0]
+        let dead = try replica.read {
+            try $0.query("SELECT id FROM \"sync_graveyard_\(table.name)\" ORDER BY id").compactMap { row -> RowID? in
+                guard case .text(let bytes) = row[0] else { return nil }
+                return RowID(bytes: bytes)
+            }
+        }
+        guard !dead.isEmpty else { return }
+        let id = decisions.pick(dead)
+        let register = Register(table: table.name, id: id, field: Register.existence)
+        var book = WriteBook()
+        book.write(register, .existence(alive: true), at: node.machine.now)
+        let journal = try replica.read { try node.journalEnds($0) }
+        let done = try work(node, "undeletes \(id)") { store in
+            do {
+                guard try store.replica.undelete(table: table.name, id: id) else { return false }
+                node.book.add(book)
+                return true
+            } catch {
+                node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal)
+                throw error
+            }
+        }
+        trace.note("\(node.name) undeletes \(id): \(done.map { "\($0)" } ?? "fails")")
+        if done == true {
+            tallies.count("undeleted")
+            changed(node)
+        }
+    }
+}

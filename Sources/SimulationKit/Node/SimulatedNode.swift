@@ -1,0 +1,91 @@
+// One node: its machine, its identity, and, while its process is alive, its open replica and its sessions.
+//
+// Invariant: whatever a node was told is committed, or told others that it has, is there after every restart.
+
+internal import ReplicaExchange
+internal import ReplicaStore
+internal import ReplicationModel
+internal import Trust
+
+final class SimulatedNode {
+    let index: Int
+    let machine: Machine
+    let key: SigningKey
+    let certificate: Certificate
+    let role: MemberRole
+    var tables: [Table]
+    /// Nil while the process is not running.
+    var store: SessionStore?
+    /// Grows with every process, so that what an earlier one began is not finished by a later one.
+    var process = 0
+    var sessions: [SimulatedSession] = []
+    /// What its programs wrote and is not sealed.
+    var book = WriteBook()
+    /// A transaction that failed at its commit: after a crash it may turn out to have happened.
+    var doubtful: Doubtful?
+    /// The vector as it was last read.
+    var seen = VersionVector()
+    /// What others were told that this node has.
+    var told = VersionVector()
+    /// How many of its own change sets have been checked against the book.
+    var checked: [Origin: SequenceNumber] = [:]
+    /// Joined the workspace, at some time.
+    var hasJoined = false
+    /// How many sessions it began, which numbers them in the trace.
+    var sessionCount = 0
+
+    struct Doubtful {
+        let writes: WriteBook
+        /// By table, the journal's last entry before it.
+        let journal: [String: Int64]
+        /// It happened in all tables or in none.
+        var isOneTransaction = true
+    }
+
+    init(index: Int, machine: Machine, key: SigningKey, certificate: Certificate, tables: [Table]) {
+        self.index = index
+        self.machine = machine
+        self.key = key
+        self.certificate = certificate
+        role = certificate.role
+        self.tables = tables
+    }
+
+    static let path = "/replica.sqlite"
+
+    var id: NodeID { key.publicKey.nodeID }
+    var name: String { "n\(index)" }
+    var isUp: Bool { store != nil }
+    var replica: Replica? { store?.replica }
+
+    var clock: @Sendable () -> WallClock { { [machine] in machine.now } }
+
+    func table(_ name: String) -> Table? {
+        name == SimulatedSchema.acknowledgements.name
+            ? SimulatedSchema.acknowledgements : tables.first { $0.name == name }
+    }
+
+    /// The process is gone; its sessions with it.
+    func forgetProcess() {
+        store = nil
+        process += 1
+        sessions = []
+    }
+
+    /// All columns of a row by the table's declaration; nil where there is none.
+    static func row(_ table: Table, _ id: RowID, _ reader: Reader) throws -> [Value]? {
+        let columns = table.columns.map { "\"\($0.name)\"" }.joined(separator: ", ")
+        return try reader.query("SELECT \(columns) FROM \"\(table.name)\" WHERE id = ?", [.text(id.bytes)]).first?
+            .values
+    }
+
+    /// The journals' last entries: tells whether a transaction took place that nobody was told of.
+    func journalEnds(_ reader: Reader) throws -> [String: Int64] {
+        var ends: [String: Int64] = [:]
+        for table in tables + [SimulatedSchema.acknowledgements] {
+            let last = try reader.query("SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\"").first?[0]
+            if case .integer(let number) = last { ends[table.name] = number }
+        }
+        return ends
+    }
+}

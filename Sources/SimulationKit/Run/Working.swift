@@ -1,0 +1,179 @@
+// Using a node's replica, and what that may come to: done, a disk that fails, a process that dies, or a violation.
+//
+// Invariant: after everything that a node's replica did, its vector has only grown, and what it sealed is what was written.
+
+internal import ReplicaExchange
+internal import ReplicaStore
+internal import ReplicationCore
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Trust
+
+extension Simulation {
+    /// Does something with the replica of a node that is up.
+    ///
+    /// - Returns: nil where it failed for a fault that the simulation made.
+    func work<Result>(_ node: SimulatedNode, _ what: String, _ body: (SessionStore) throws -> Result) throws -> Result?
+    {
+        guard let store = node.store else { return nil }
+        setTime(node)
+        do {
+            let result = try body(store)
+            node.doubtful = nil
+            if node.machine.disk.isDown {
+                try look(at: node, store)
+                try die(node)
+                return nil
+            }
+            noteDiskFault(node)
+            try look(at: node, store)
+            return result
+        } catch {
+            try failed(node, what, error)
+            return nil
+        }
+    }
+
+    /// Has the store answer a session. Nil where the process is gone.
+    func answer(_ output: SessionOutput, node: SimulatedNode, peer: SimulatedNode) throws -> SessionInput? {
+        guard let store = node.store else { return nil }
+        setTime(node)
+        guard let answer = store.answer(output, with: peer.id) else {
+            preconditionFailure("only what the store answers is asked of it")
+        }
+        if let failure = answer.failure {
+            try failed(node, "answers a session", failure)
+            return node.isUp ? answer.input : nil
+        }
+        if case .applyFailed(.peer(let notice)) = answer.input {
+            throw SimulationViolation("\(node.name) refuses what \(peer.name) sent: \(notice.message)")
+        }
+        if case .rosterRefused(let reason) = answer.input {
+            throw SimulationViolation("\(node.name) refuses the roster of \(peer.name): \(reason)")
+        }
+        if case .applyBatch = output { node.doubtful = nil }
+        noteDiskFault(node)
+        if !node.machine.disk.isDown { try look(at: node, store) }
+        if node.machine.disk.isDown {
+            try die(node)
+            return nil
+        }
+        return answer.input
+    }
+
+    /// A failure is the disk's, or a violation.
+    private func failed(_ node: SimulatedNode, _ what: String, _ error: any Error) throws {
+        if error is SimulationViolation { throw error }
+        if node.machine.disk.isDown { return try die(node) }
+        let isDisk = (error as? SQLError).map { [10, 13].contains($0.primaryCode) } ?? false
+        guard isDisk, node.machine.disk.metFault != nil || node.machine.disk.isFull else {
+            throw SimulationViolation("\(node.name) \(what): \(error)")
+        }
+        trace.note("\(node.name) fails: \(what)")
+        noteDiskFault(node)
+        if let store = node.store { try look(at: node, store) }
+    }
+
+    private func noteDiskFault(_ node: SimulatedNode) {
+        switch node.machine.disk.metFault {
+        case .inputOutput: tallies.count(.diskError)
+        case .full:
+            tallies.count(.diskFull)
+            scheduler.after(Int64(chance.within(1...20)) * 1_000_000) { node.machine.disk.isFull = false }
+        case .kill, .powerCut, nil: return
+        }
+        node.machine.disk.calm()
+    }
+
+    /// The process of a node dies at the disk operation where it was to.
+    private func die(_ node: SimulatedNode) throws {
+        try crash(node, losesPower: node.machine.disk.metFault == .powerCut)
+    }
+
+    /// Reads the vector, and checks what was sealed since it was read last.
+    func look(at node: SimulatedNode, _ store: SessionStore) throws {
+        if node.machine.disk.isDown { return }
+        let applied = try store.replica.vectors().applied
+        guard applied.covers(node.seen) else {
+            throw SimulationViolation(
+                "\(node.name): its vector shrank from \(describe(node.seen)) to \(describe(applied))")
+        }
+        let origin = try store.replica.origin
+        if applied[origin] > node.checked[origin] ?? .zero { try checkSealed(node, origin, store.replica) }
+        node.seen = applied
+    }
+
+    func describe(_ vector: VersionVector) -> String {
+        vector.sorted.map { origin, sequence in
+            let name = nodes.first { $0.id == origin.node }?.name ?? "\(origin.node)"
+            return "\(name)-\(String(origin.incarnation, radix: 16).prefix(4)):\(sequence)"
+        }.joined(separator: " ")
+    }
+
+    /// The replica changed: whoever is in a session with it may want to know.
+    func changed(_ node: SimulatedNode) {
+        for session in node.sessions { session.localChanged() }
+    }
+
+    // MARK: Dying and coming back
+
+    /// The process dies now.
+    func crash(_ node: SimulatedNode, losesPower: Bool) throws {
+        trace.note("\(node.name) \(losesPower ? "loses power" : "is killed")")
+        tallies.count(losesPower ? .powerCut : .kill)
+        for session in node.sessions { session.connection.abandon(session.side, silently: losesPower) }
+        if losesPower {
+            let before = node.machine.disk.lostBytes
+            node.machine.disk.losePower()
+            if node.machine.disk.lostBytes > before { tallies.count("lost-unsynced") }
+        } else {
+            node.machine.disk.kill()
+        }
+        node.forgetProcess()
+        let process = node.process
+        scheduler.after(Int64(chance.within(100...20_000)) * 1000) { [self] in
+            if node.process == process, !node.isUp { try start(node) }
+        }
+    }
+
+    /// Starts the process of a node, as its program does.
+    func start(_ node: SimulatedNode) throws {
+        guard node.hasJoined, !node.isUp else { return }
+        node.machine.disk.start()
+        node.machine.disk.isFull = false
+        setTime(node)
+        let store: SessionStore
+        do {
+            let replica = try Replica.open(
+                at: SimulatedNode.path, in: node.machine.fileSystem, key: node.key, tables: node.tables,
+                clock: node.clock)
+            store = try SessionStore(replica: replica, authority: authority.certificate)
+        } catch {
+            throw SimulationViolation("\(node.name) cannot be opened again: \(error)")
+        }
+        node.store = store
+        try settleDoubt(node, store.replica)
+        let applied = try store.replica.vectors().applied
+        guard applied.covers(node.told) else {
+            throw SimulationViolation(
+                "\(node.name) told others that it has \(describe(node.told)), and has \(describe(applied)) after a crash"
+            )
+        }
+        try look(at: node, store)
+        trace.note("\(node.name) starts at \(describe(node.seen))")
+    }
+
+    /// Whether a transaction that failed at its commit took place after all: wholly, or not at all.
+    private func settleDoubt(_ node: SimulatedNode, _ replica: Replica) throws {
+        guard let doubtful = node.doubtful else { return }
+        node.doubtful = nil
+        let ends = try replica.read { try node.journalEnds($0) }
+        let tables = Set(doubtful.writes.entries.keys.map(\.table)).sorted()
+        let happened = tables.filter { ends[$0] ?? 0 > doubtful.journal[$0] ?? 0 }
+        guard !doubtful.isOneTransaction || happened.isEmpty || happened == tables else {
+            throw SimulationViolation(
+                "\(node.name): of a transaction on \(tables) only \(happened) are there after a crash")
+        }
+        for table in happened { node.book.add(doubtful.writes, table: table) }
+    }
+}

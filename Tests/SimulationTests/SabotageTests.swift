@@ -1,0 +1,54 @@
+// The simulator itself: what it is there to find, put in by hand, is found.
+import ReplicationModel
+import Testing
+
+@testable import SimulationKit
+
+@Suite struct SabotageTests {
+    /// A whole small run, with something done to one node before the last comparison.
+    private func violation(_ sabotage: (SimulatedNode) throws -> Void) throws -> String? {
+        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 3, steps: 60, faults: []))
+        let report = simulation.run(beforeComparing: { try sabotage(simulation.nodes[1]) })
+        return report.violation?.description
+    }
+
+    @Test func withoutSabotageNothingIsFound() throws {
+        #expect(try violation { _ in } == nil)
+    }
+
+    @Test(arguments: [
+        "UPDATE notes SET body = 'other' WHERE id = (SELECT min(id) FROM notes)",
+        "DELETE FROM notes WHERE id = (SELECT min(id) FROM notes)",
+        "INSERT INTO sync_graveyard_notes(id) VALUES ('odd')",
+        "UPDATE sync_conflicts SET shown = 1 - shown",
+        "DELETE FROM sync_conflicts",
+        "UPDATE sync_versions_notes SET seq = seq + 1",
+        "UPDATE sync_change_sets SET digest = zeroblob(32) WHERE position = 3",
+    ]) func damageIsFound(statement: String) throws {
+        let found = try violation { node in
+            try node.replica?.write { writer in
+                for trigger in ["insert", "update", "rename", "delete"] {
+                    try writer.execute("DROP TRIGGER sync_\(trigger)_notes")
+                }
+                try writer.execute(statement)
+            }
+        }
+        #expect(found != nil)
+    }
+
+    @Test func aWriteThatNoProgramMadeIsFound() throws {
+        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 2, steps: 0, faults: []))
+        let report = simulation.run(beforeComparing: {
+            let node = simulation.nodes[0]
+            try node.replica?.write { try $0.execute("INSERT INTO notes(id, title) VALUES ('x', 'y')") }
+            try simulation.seal(node)
+        })
+        #expect(report.violation?.description.contains("which no program wrote") == true)
+    }
+
+    @Test func theShrinkerFindsTheSmallestThatFails() {
+        var shrinker = Shrinker { $0.steps >= 37 && $0.nodes >= 3 && $0.faults.contains(.cut) }
+        let smallest = shrinker.shrink(SimulationOptions(seed: 1, nodes: 5, steps: 500))
+        #expect(smallest == SimulationOptions(seed: 1, nodes: 3, steps: 37, faults: [.cut]))
+    }
+}
