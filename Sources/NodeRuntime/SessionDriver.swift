@@ -252,7 +252,7 @@ final class SessionDriver: Sendable {
     private func perform(_ output: SessionOutput) {
         switch output {
         case .send(let frame): send(frame)
-        case .applyBatch(let batch): apply(batch)
+        case .applyBatch(let batch, let leftOut): apply(batch, leftOut: leftOut)
         case .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
         case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
@@ -296,8 +296,8 @@ final class SessionDriver: Sendable {
         inboxEnd.yield(answer.input)
     }
 
-    private func apply(_ batch: [SealedChangeSet]) {
-        guard let rehearsal else { return ask(.applyBatch(batch)) }
+    private func apply(_ batch: [SealedChangeSet], leftOut: Set<Origin>) {
+        guard let rehearsal else { return ask(.applyBatch(batch, leftOut: leftOut)) }
         inboxEnd.yield(.applied(rehearsal.take(batch)))
         if rehearsal.isFull { inboxEnd.yield(.stop) }
     }

@@ -23,8 +23,10 @@ extension SessionStore {
     /// - Returns: the answer; nil for an output that asks nothing of the store.
     public func answer(_ output: SessionOutput, with peer: NodeID) -> StoreAnswer? {
         switch output {
-        case .applyBatch(let batch):
-            answering({ .applyFailed(.ours(Self.notice(of: $0))) }) { try self.apply(batch, from: peer) }
+        case .applyBatch(let batch, let leftOut):
+            answering({ .applyFailed(.ours(Self.notice(of: $0))) }) {
+                try self.apply(batch, leftOut: leftOut, from: peer)
+            }
         case .readOutgoing(let request): answering { .outgoing(try self.outgoing(request)) }
         case .countBacklog(let vector, let skipping):
             answering { .backlogCounted(try self.backlog(lackedBy: vector, skipping: skipping)) }
@@ -53,8 +55,8 @@ extension SessionStore {
         }
     }
 
-    private func apply(_ batch: [SealedChangeSet], from peer: NodeID) throws -> SessionInput {
-        let report = try replica.apply(batch, from: peer, authors: refreshRoster())
+    private func apply(_ batch: [SealedChangeSet], leftOut: Set<Origin>, from peer: NodeID) throws -> SessionInput {
+        let report = try replica.apply(batch, from: peer, leftOut: leftOut, authors: refreshRoster())
         if let violation = report.violation { return .applyFailed(.peer(Self.notice(of: violation))) }
         return .applied(
             ReplicationCore.ApplyReport(

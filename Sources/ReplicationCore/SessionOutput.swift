@@ -6,7 +6,10 @@ public import ReplicationWire
 public enum SessionOutput: Hashable, Sendable {
     case send(ExchangeFrame)
     /// Apply in one transaction, sync, answer with `applied` or `applyFailed`. One at a time.
-    case applyBatch([SealedChangeSet])
+    ///
+    /// `leftOut`: origins that the peer may have left out, for it was told that they are held here. What builds on them
+    /// waits, even where they are held no longer: the peer had sent it before it could know.
+    case applyBatch([SealedChangeSet], leftOut: Set<Origin>)
     /// Read from the store, answer with `outgoing`. One at a time.
     case readOutgoing(OutgoingRequest)
     /// Answer with `backlogCounted`: what a `readOutgoing` of these would give in all.

@@ -35,7 +35,7 @@ extension SyncSession {
     private mutating func mergeAndApply() {
         if let records = roster.nextToMerge() { outputs.append(.mergeRoster(records)) }
         guard roster.isMerged, let batch = inbound.nextBatch() else { return }
-        outputs.append(.applyBatch(batch))
+        outputs.append(.applyBatch(batch, leftOut: heldOrigins))
     }
 
     /// What was dealt with since the last acknowledgement; after a batch that is being applied, not before.

@@ -23,6 +23,7 @@ extension SyncSession {
         }
         _ = peer.tell(local.applied)
         target = local.applied
+        heldOrigins.formUnion(local.held.map(\.dot.origin))
         send(
             .greeting(
                 Greeting(

@@ -26,15 +26,28 @@ enum Failure {
             + (without.isEmpty ? [] : ["--without", without.joined(separator: ",")])
     }
 
-    /// Looks for a smaller run that fails, and prints it.
-    static func shrink(_ options: SimulationOptions) {
-        func fails(_ options: SimulationOptions) -> Bool {
-            let child = Child(["--seed", "\(options.seed)", "--no-shrink"] + arguments(options))
-            child.run { _ in }
-            return child.ending != "exit 0"
+    /// Looks for a smaller run that fails in the same way, and prints it.
+    ///
+    /// - Parameter what: how it fails.
+    static func shrink(_ options: SimulationOptions, _ what: String) {
+        let kind = Self.kind(of: what)
+        var shrinker = Shrinker { options in
+            var found: String?
+            let child = Child(arguments(options) + ["--worker", "--seeds", "\(options.seed)..\(options.seed)"])
+            child.run { line in
+                if line.hasPrefix("violation ") { found = String(line.split(separator: " ", maxSplits: 2).last ?? "") }
+            }
+            return Self.kind(of: found ?? (child.ending == "exit 0" ? "" : died(child.ending))) == kind
         }
-        var shrinker = Shrinker(fails: fails)
-        print("the smallest run found that fails:\n  syncsim \(command(shrinker.shrink(options)))")
+        print("the smallest run found that fails alike:\n  syncsim \(command(shrinker.shrink(options)))")
+    }
+
+    static func died(_ ending: String) -> String { "the process died: \(ending)" }
+
+    /// A violation's words, without the names and numbers of the run that met it.
+    private static func kind(of what: String) -> String {
+        what.split(separator: " ").filter { $0.allSatisfy { $0.isLetter || $0.isPunctuation } }.prefix(8)
+            .joined(separator: " ")
     }
 }
 

@@ -81,7 +81,7 @@ final class Sweep: Sendable {
         if let first = failures.first, shrinks {
             var options = options
             options.seed = first.seed
-            Failure.shrink(options)
+            Failure.shrink(options, first.what)
         }
         let missing = tallies.missing(in: done, of: options.faults)
         for (fault, count) in missing where failures.isEmpty {
@@ -129,7 +129,7 @@ final class Sweep: Sendable {
             if done.isMultiple(of: 100) { Self.tell("\(done) runs") }
         }
         guard isRunning else { return nil }
-        state.withLock { $0.failures.append((current, "the process died: \(child.ending)")) }
+        state.withLock { $0.failures.append((current, Failure.died(child.ending))) }
         return current
     }
 

@@ -56,7 +56,7 @@ struct Syncsim: ParsableCommand {
         let report = try Simulation(options, show: trace ? { print($0) } : nil).run()
         if let violation = report.violation {
             FileHandle.standardError.write(Data((Failure.text(options, "\(violation)") + "\n").utf8))
-            if !noShrink { Failure.shrink(options) }
+            if !noShrink { Failure.shrink(options, "\(violation)") }
         } else {
             print(report.tallies.text)
         }

@@ -111,6 +111,44 @@ import Testing
         #expect(try a.contents("links").count == 2)
     }
 
+    /// The peer left an origin out, for it was held here, and is not to blame that it was released meanwhile.
+    @Test func whatBuildsOnWhatAPeerLeftOutWaits() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        var (early, later) = (Forger(workspace.authors), Forger(workspace.authors))
+        let first = early.write(at: workspace.stamp(1))
+        let leftOut = early.write(.update, "links", "f1", [("target", Value("x"))], at: workspace.stamp(2))
+        let seen = VersionVector([early.origin: SequenceNumber(2)])
+        let building = later.write(.insert, "links", "f2", at: workspace.stamp(3), seen: seen)
+        _ = try apply([first], to: a, workspace)
+        let blamed = try a.apply([building], from: nil, authors: workspace.authors)
+        #expect(blamed.violation?.kind == .gap)
+        let report = try a.apply([building], from: nil, leftOut: [early.origin], authors: workspace.authors)
+        #expect(report.violation == nil)
+        #expect(report.held.map(\.cause) == [.waitsForEarlier])
+        #expect(try apply([leftOut], to: a, workspace).changeSets == 2)
+        #expect(try a.contents("links").count == 2)
+        #expect(try a.held().isEmpty)
+    }
+
+    @Test func whatLacksTwoThingsWaitsForOneAfterTheOther() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        var (first, second, later) = (
+            Forger(workspace.authors), Forger(workspace.authors), Forger(workspace.authors)
+        )
+        let one = first.write(.insert, "links", "f1", at: workspace.stamp(1))
+        let two = second.write(.insert, "links", "f2", at: workspace.stamp(1))
+        let seen = VersionVector([first.origin: SequenceNumber(1), second.origin: SequenceNumber(1)])
+        let building = later.write(.insert, "links", "f3", at: workspace.stamp(3), seen: seen)
+        _ = try a.apply(
+            [building], from: nil, leftOut: [first.origin, second.origin], authors: workspace.authors)
+        _ = try apply([one], to: a, workspace)
+        _ = try apply([two], to: a, workspace)
+        #expect(try a.contents("links").count == 3)
+        #expect(try a.held().isEmpty)
+    }
+
     @Test func theSameHeldTwiceIsHeldOnce() throws {
         let workspace = try TestWorkspace()
         let a = try workspace.replica("a")

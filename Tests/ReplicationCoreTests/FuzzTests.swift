@@ -38,7 +38,7 @@ import Testing
                     #expect(closings == 0, "nothing after close")
                     switch output {
                     case .close: closings += 1
-                    case .applyBatch(let batch): inputs.insert(.applied(replica.apply(batch)), at: 0)
+                    case .applyBatch(let batch, _): inputs.insert(.applied(replica.apply(batch)), at: 0)
                     case .readOutgoing(let request): inputs.insert(.outgoing(replica.read(request)), at: 0)
                     case .countBacklog(let vector, let skipping):
                         inputs.insert(.backlogCounted(replica.backlog(lackedBy: vector, skipping: skipping)), at: 0)

@@ -104,7 +104,7 @@ final class Endpoint {
         if ending != nil { network.complain("\(replica.id) does something after it closed: \(output)") }
         switch output {
         case .send(let frame): for frame in tamper(frame) { transmit(frame) }
-        case .applyBatch(let batch): apply(batch)
+        case .applyBatch(let batch, _): apply(batch)
         case .readOutgoing(let request):
             if reading { network.complain("two reads at once") }
             reading = true

@@ -147,7 +147,7 @@ import Testing
         network.world.run()
         #expect(pair.dialler.ending == .completed && left.applied == right.applied)
         let batches = pair.dialler.outputs.compactMap { output -> [SealedChangeSet]? in
-            if case .applyBatch(let batch) = output { return batch }
+            if case .applyBatch(let batch, _) = output { return batch }
             return nil
         }
         #expect(batches.count < 12 && batches.count > 4)

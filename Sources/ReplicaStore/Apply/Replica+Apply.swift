@@ -51,8 +51,11 @@ extension Replica {
     /// they had not seen.
     ///
     /// What comes before a violation is applied, and stays.
+    ///
+    /// - Parameter leftOut: origins that the peer may have left out, for it knew them to be held here: what builds on them
+    ///   is held and not refused, whether they are held still or were released meanwhile.
     public func apply(
-        _ batch: [SealedChangeSet], from peer: NodeID?, authors: any AuthorDirectory
+        _ batch: [SealedChangeSet], from peer: NodeID?, leftOut: Set<Origin> = [], authors: any AuthorDirectory
     ) throws -> ApplyReport {
         var proven: [ProvenChangeSet] = []
         var violation: ApplyViolation?
@@ -71,7 +74,7 @@ extension Replica {
         try heed(shown)
         try seal()
         var report = try engineWrite { writer in
-            try Batch(writer, replica: self, peer: peer).run(proven)
+            try Batch(writer, replica: self, peer: peer, leftOut: leftOut).run(proven)
         }
         report.violation = report.violation ?? violation
         return report
@@ -106,26 +109,34 @@ final class Batch {
     private let writer: Writer
     private let replica: Replica
     private let peer: NodeID?
+    private let leftOut: Set<Origin>
     private let released: Set<Dot>
     private var transaction: EngineTransaction
     private var heldOrigins: Set<Origin>
     private lazy var applier = makeApplier()
     private var report = ApplyReport()
+    private var isRetrying = false
     /// Of this batch, whether or not something held waited for them: asked once.
     private var applied: [Dot] = []
 
-    init(_ writer: Writer, replica: Replica, peer: NodeID?, released: Set<Dot> = []) throws {
+    init(
+        _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = []
+    ) throws {
         self.writer = writer
         self.replica = replica
         self.peer = peer
+        self.leftOut = leftOut
         self.released = released
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
         heldOrigins = try HeldStore.origins(writer)
     }
 
+    /// What is held already waits for whatever it lacks, held or not.
     private func makeApplier() -> Applier {
-        Applier(transaction, released: released) { [unowned self] in heldOrigins.contains($0) }
+        Applier(transaction, released: released) { [unowned self] in
+            isRetrying || heldOrigins.contains($0) || leftOut.contains($0)
+        }
     }
 
     func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
@@ -200,6 +211,8 @@ final class Batch {
 
     /// Tries what is held and may be released, and what was waiting for it in turn.
     private func takeHeld() throws {
+        isRetrying = true
+        defer { isRetrying = false }
         var queue = try HeldStore.due(at: transaction.now, released: released, writer)[...]
         while true {
             // What was applied, from outside or from here, releases what waited for it.
@@ -222,8 +235,6 @@ final class Batch {
                 try HeldStore.restate(
                     entry.number, HeldChangeSet(dot: dot, cause, detail, until: release), until: release, in: writer)
             }
-        } catch let violation as ApplyViolation where violation.kind == .gap {
-            // What it waits for is not even held any more: it comes again, and this goes in after it.
         } catch let violation as ApplyViolation {
             // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
             report.violation = report.violation ?? violation

@@ -120,7 +120,7 @@ enum DiskVFS {
         table.xTruncate = { file, size in
             DiskVFS.changing(file, Failure.truncate) { $0.file.truncate(to: Int(size)) }
         }
-        table.xSync = { file, _ in DiskVFS.changing(file, Failure.sync) { $0.file.sync() } }
+        table.xSync = { file, _ in DiskVFS.changing(file, Failure.sync) { $0.machine.disk.sync($0.file) } }
         table.xFileSize = { file, size in
             guard let open = DiskVFS.file(file), !open.isDead else { return Failure.size }
             size?.pointee = Int64(open.file.bytes.count)

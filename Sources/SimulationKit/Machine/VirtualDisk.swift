@@ -28,6 +28,8 @@ final class VirtualDisk {
     var isFull = false
     /// What went wrong, told once: the machine's owner counts it.
     private(set) var metFault: DiskFault?
+    /// How often a file was synced.
+    private(set) var syncs = 0
     /// Bytes that a power cut took.
     private(set) var lostBytes = 0
 
@@ -46,7 +48,22 @@ final class VirtualDisk {
 
     func delete(_ path: String, synced: Bool) {
         guard let file = files.removeValue(forKey: path) else { return }
-        deleted[path] = synced ? nil : file
+        deleted[path] = file
+        if synced { syncDirectory() }
+    }
+
+    /// Syncs a file. A file that is new is synced with its directory: SQLite does so for logs and journals, and file systems
+    /// do so for the rest.
+    func sync(_ file: VirtualFile) {
+        if !file.isNameSafe { syncDirectory() }
+        file.sync()
+        syncs += 1
+    }
+
+    /// Names made and names deleted stay so.
+    private func syncDirectory() {
+        deleted = [:]
+        for file in files.values { file.keepName() }
     }
 
     /// What every file holds, as a backup program or `cp -r` would read it now.

@@ -35,6 +35,11 @@ final class VirtualFile {
         unsynced.append(.truncate(size: size))
     }
 
+    var isNameSafe: Bool { durable != nil }
+
+    /// The file's directory was synced: the file is there after a power cut, with what was synced of it.
+    func keepName() { durable = durable ?? [] }
+
     func sync() {
         var safe = durable ?? []
         durable = nil

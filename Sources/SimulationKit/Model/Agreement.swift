@@ -155,10 +155,9 @@ extension Simulation {
         auditor.tables = SimulatedSchema.present
         try join(auditor)
         let source = nodes[chance.below(options.nodes)]
-        for _ in 0..<3 { try exchange(auditor, source) }
-        if let replica = auditor.replica, !(try replica.held().isEmpty) {
-            _ = try replica.releaseHeld(Set(try replica.held().map(\.dot)))
+        for _ in 0..<6 {
             try exchange(auditor, source)
+            try releaseAll(auditor)
         }
         guard let contents = try auditor.replica?.read({ try Contents($0, tables) }) else { return }
         if let difference = contents.difference(from: expected) {

@@ -27,7 +27,8 @@ extension Simulation {
                 // Its value has not arrived, or its row is deleted: nothing is written.
                 tallies.count("not-kept")
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(writes: writes, journal: journal, isOneTransaction: false)
+                node.doubtful = SimulatedNode.Doubtful(
+                    writes: writes, journal: journal, syncs: node.machine.disk.syncs, isOneTransaction: false)
                 throw error
             }
         }
@@ -90,7 +91,7 @@ extension Simulation {
                 node.book.add(book)
                 return true
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal)
+                node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal, syncs: node.machine.disk.syncs)
                 throw error
             }
         }

@@ -38,6 +38,8 @@ final class SimulatedNode {
         let writes: WriteBook
         /// By table, the journal's last entry before it.
         let journal: [String: Int64]
+        /// How often the disk had synced: where it synced again, something else was committed in its place.
+        let syncs: Int
         /// It happened in all tables or in none.
         var isOneTransaction = true
     }
@@ -79,11 +81,12 @@ final class SimulatedNode {
             .values
     }
 
-    /// The journals' last entries: tells whether a transaction took place that nobody was told of.
+    /// The journals' last captured entries: tells whether a transaction took place that nobody was told of.
     func journalEnds(_ reader: Reader) throws -> [String: Int64] {
         var ends: [String: Int64] = [:]
         for table in tables + [SimulatedSchema.acknowledgements] {
-            let last = try reader.query("SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\"").first?[0]
+            let last = try reader.query("SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\" WHERE op <> 6")
+                .first?[0]
             if case .integer(let number) = last { ends[table.name] = number }
         }
         return ends

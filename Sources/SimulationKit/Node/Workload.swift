@@ -31,7 +31,8 @@ extension Simulation {
             } catch is RolledBack {
                 return
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal ?? [:])
+                node.doubtful = SimulatedNode.Doubtful(
+                    writes: book, journal: journal ?? [:], syncs: node.machine.disk.syncs)
                 throw error
             }
         }

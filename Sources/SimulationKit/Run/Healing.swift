@@ -65,7 +65,7 @@ extension Simulation {
     }
 
     /// An operator lets in what waits for a clock.
-    private func releaseAll(_ node: SimulatedNode) throws {
+    func releaseAll(_ node: SimulatedNode) throws {
         guard let replica = node.replica else { return }
         let held = try replica.held()
         guard !held.isEmpty else { return }

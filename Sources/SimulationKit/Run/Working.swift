@@ -19,7 +19,7 @@ extension Simulation {
         setTime(node)
         do {
             let result = try body(store)
-            node.doubtful = nil
+            forgetDoubt(node)
             if node.machine.disk.isDown {
                 try look(at: node, store)
                 try die(node)
@@ -51,7 +51,7 @@ extension Simulation {
         if case .rosterRefused(let reason) = answer.input {
             throw SimulationViolation("\(node.name) refuses the roster of \(peer.name): \(reason)")
         }
-        if case .applyBatch = output { node.doubtful = nil }
+        forgetDoubt(node)
         noteDiskFault(node)
         if !node.machine.disk.isDown { try look(at: node, store) }
         if node.machine.disk.isDown {
@@ -59,6 +59,11 @@ extension Simulation {
             return nil
         }
         return answer.input
+    }
+
+    /// What was committed after a transaction that failed stands in its place.
+    private func forgetDoubt(_ node: SimulatedNode) {
+        if let doubtful = node.doubtful, node.machine.disk.syncs > doubtful.syncs { node.doubtful = nil }
     }
 
     /// A failure is the disk's, or a violation.
