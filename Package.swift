@@ -105,7 +105,11 @@ let package = Package(
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
                 nioEmbedded,
             ]),
-        tests("SimulationTests", ["SimulationKit", "syncsim", "ReplicationModel", "ReplicaStore", "Trust"]),
+        tests(
+            "SimulationTests",
+            [
+                "SimulationKit", "syncsim", "ReplicationModel", "ReplicaExchange", "ReplicaStore", "Trust",
+            ]),
         // The real binary, and enough of its parts to play a peer that lies.
         tests(
             "ProcessTests",

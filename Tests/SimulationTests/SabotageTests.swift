@@ -1,4 +1,6 @@
 // The simulator itself: what it is there to find, put in by hand, is found.
+import ReplicaExchange
+import ReplicaStore
 import ReplicationModel
 import Testing
 

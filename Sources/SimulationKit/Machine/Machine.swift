@@ -11,6 +11,7 @@ internal import Synchronization
 final class Machine: @unchecked Sendable {
     let disk: VirtualDisk
     var clock = VirtualClock()
+    let mark = VirtualMark()
     /// The simulation's time now; its scheduler sets it.
     var time = VirtualTime(microseconds: 0)
 

@@ -71,6 +71,7 @@ extension Simulation {
         var count = 0
         for (dot, entry) in library.entries {
             guard applied.contains(dot) else {
+                if takenBack.contains(dot) { continue }
                 throw SimulationViolation(
                     "\(dot) was sealed by \(describe(VersionVector([dot.origin: dot.sequence]))) and is nowhere")
             }

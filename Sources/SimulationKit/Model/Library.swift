@@ -13,6 +13,7 @@ struct Library {
     }
 
     private(set) var entries: [Dot: Entry] = [:]
+    private var stamps: [NodeID: Stamp] = [:]
 
     subscript(dot: Dot) -> Entry? { entries[dot] }
 
@@ -40,8 +41,12 @@ struct Library {
         context.formUnion(header.contextChanges)
         let entry = Entry(digest: digest, changeSet: changeSet, context: context)
         entries[dot] = entry
+        stamps[dot.origin.node] = max(stamps[dot.origin.node] ?? .zero, header.lastStamp)
         return entry
     }
+
+    /// The greatest stamp that a node ever gave out.
+    func greatestStamp(of node: NodeID) -> Stamp { stamps[node] ?? .zero }
 
     /// The greatest stamp in everything up to a vector.
     func greatestStamp(within vector: VersionVector) -> Stamp {

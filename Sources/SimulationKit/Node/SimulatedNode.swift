@@ -5,14 +5,15 @@
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel
+internal import Synchronization
 internal import Trust
 
 final class SimulatedNode {
     let index: Int
     let machine: Machine
-    let key: SigningKey
-    let certificate: Certificate
-    let role: MemberRole
+    /// Those of another node where this machine holds a copy of its directory.
+    var key: SigningKey
+    var certificate: Certificate
     var tables: [Table]
     /// Nil while the process is not running.
     var store: SessionStore?
@@ -31,6 +32,8 @@ final class SimulatedNode {
     var checked: [Origin: SequenceNumber] = [:]
     /// Joined the workspace, at some time.
     var hasJoined = false
+    /// Its disk as it was at some time, and what was known of it then.
+    var backup: Backup?
     /// How many sessions it began, which numbers them in the trace.
     var sessionCount = 0
 
@@ -49,16 +52,31 @@ final class SimulatedNode {
         self.machine = machine
         self.key = key
         self.certificate = certificate
-        role = certificate.role
         self.tables = tables
+    }
+
+    struct Backup {
+        let files: [String: [UInt8]]
+        let book: WriteBook
+        let seen: VersionVector
+        let told: VersionVector
+        let checked: [Origin: SequenceNumber]
+        let tables: [Table]
     }
 
     static let path = "/replica.sqlite"
 
+    var role: MemberRole { certificate.role }
     var id: NodeID { key.publicKey.nodeID }
     var name: String { "n\(index)" }
     var isUp: Bool { store != nil }
     var replica: Replica? { store?.replica }
+
+    /// Draws incarnations.
+    func mint(_ random: SeededRandom) -> @Sendable () -> UInt64 {
+        let stream = Mutex(random)
+        return { stream.withLock { $0.next() | 1 } }
+    }
 
     var clock: @Sendable () -> WallClock { { [machine] in machine.now } }
 

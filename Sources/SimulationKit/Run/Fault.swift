@@ -30,6 +30,10 @@ public enum Fault: String, CaseIterable, Sendable, Hashable, Comparable {
     case lateJoin = "late-join"
     /// A node runs an older schema for a while.
     case oldSchema = "old-schema"
+    /// A node's disk is put back as it was some time ago; its identity is not.
+    case restore
+    /// A node's whole directory is copied to another machine, and both go on.
+    case copy
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

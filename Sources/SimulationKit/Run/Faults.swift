@@ -25,13 +25,15 @@ extension Simulation {
             guard let open = connections.last(where: { !$0.connection.isOver }) else { return }
             tallies.count(.cut)
             open.connection.cut("the connection was reset")
+        case .restore: try restore(node, &random)
+        case .copy: try copy(node)
         case .slow, .lateJoin, .oldSchema: break
         }
     }
 
     private static let planned: [Fault] = [
         .kill, .powerCut, .diskError, .diskFull, .clockDrift, .clockJump, .clockBack, .clockYear, .partition, .oneWay,
-        .cut,
+        .cut, .restore, .copy,
     ]
 
     /// At once, or at one of the disk's next operations.
@@ -40,6 +42,53 @@ extension Simulation {
         guard random.chance(700) else { return try crash(node, losesPower: kind == .powerCut) }
         let operations = random.weighted([(random.below(4), 40), (random.below(40), 50), (random.below(400), 10)])
         node.machine.disk.failLater(after: operations, kind == .powerCut ? .powerCut : .kill)
+    }
+
+    /// Takes a backup, or puts one back.
+    private func restore(_ node: SimulatedNode, _ random: inout SeededRandom) throws {
+        guard node.isUp else { return }
+        guard let backup = node.backup, random.chance(600) else {
+            trace.note("\(node.name) is backed up")
+            node.backup = SimulatedNode.Backup(
+                files: node.machine.disk.snapshot(), book: node.book, seen: node.seen, told: node.told,
+                checked: node.checked, tables: node.tables)
+            return
+        }
+        try crash(node, losesPower: false)
+        trace.note("\(node.name) is restored from a backup")
+        tallies.count(.restore)
+        node.machine.disk.restore(backup.files)
+        // What was sealed since is gone from here; it comes back from whoever has it.
+        for (origin, sequence) in node.checked {
+            let kept = backup.checked[origin] ?? .zero
+            for lost in kept.rawValue..<max(kept.rawValue, sequence.rawValue) {
+                takenBack.insert(Dot(origin: origin, sequence: SequenceNumber(lost + 1)))
+            }
+        }
+        node.doubtful = nil
+        node.book = backup.book
+        node.seen = backup.seen
+        node.told = backup.told
+        node.checked = backup.checked
+        node.tables = backup.tables
+    }
+
+    /// Copies a node's whole directory to a machine that has no node yet, and starts what is there.
+    private func copy(_ node: SimulatedNode) throws {
+        guard node.isUp, let other = nodes.last(where: { !$0.hasJoined }) else { return }
+        trace.note("\(node.name) is copied to the machine of \(other.name)")
+        tallies.count(.copy)
+        other.key = node.key
+        other.certificate = node.certificate
+        other.tables = node.tables
+        other.book = node.book
+        other.seen = node.seen
+        other.told = node.told
+        other.checked = node.checked
+        other.machine.disk.restore(node.machine.disk.snapshot())
+        try other.machine.mark.copy(node.machine.mark)
+        other.hasJoined = true
+        try start(other)
     }
 
     private func upset(_ node: SimulatedNode, _ kind: Fault, _ random: inout SeededRandom, _ later: Int64) {

@@ -52,6 +52,8 @@ public final class Simulation {
     var decisions: SeededRandom
     var writing: SeededRandom
     var isHealing = false
+    /// Sealed, and taken back with a disk: they are wherever they had been sent, or nowhere.
+    var takenBack: Set<Dot> = []
 
     struct Way: Hashable {
         let from: Int
@@ -134,7 +136,8 @@ public final class Simulation {
         setTime(node)
         let replica = try Replica.create(
             at: SimulatedNode.path, in: node.machine.fileSystem, workspace: workspace, key: node.key,
-            incarnation: chance.next() | 1, tables: node.tables, clock: node.clock)
+            incarnation: chance.next() | 1, tables: node.tables, mark: node.machine.mark,
+            mint: node.mint(SeededRandom(seed: chance.next())), clock: node.clock)
         let records = try nodes[0].replica?.rosterRecords() ?? []
         try replica.addRosterRecords(records + [node.certificate.der])
         node.store = try SessionStore(replica: replica, authority: authority.certificate)

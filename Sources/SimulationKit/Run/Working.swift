@@ -151,7 +151,8 @@ extension Simulation {
         do {
             let replica = try Replica.open(
                 at: SimulatedNode.path, in: node.machine.fileSystem, key: node.key, tables: node.tables,
-                clock: node.clock)
+                mark: node.machine.mark, mint: node.mint(SeededRandom(seed: chance.next())), clock: node.clock
+            )
             store = try SessionStore(replica: replica, authority: authority.certificate)
         } catch {
             throw SimulationViolation("\(node.name) cannot be opened again: \(error)")
