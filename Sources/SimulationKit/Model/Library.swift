@@ -17,10 +17,11 @@ struct Library {
 
     subscript(dot: Dot) -> Entry? { entries[dot] }
 
-    mutating func add(_ changeSet: ChangeSet, digest: Digest) throws -> Entry {
+    /// - Parameter wasTakenBack: it never left its machine, and was taken back with its disk: another may take its place.
+    mutating func add(_ changeSet: ChangeSet, digest: Digest, wasTakenBack: Bool) throws -> Entry {
         let header = changeSet.header
         let dot = header.dot
-        if let known = entries[dot] {
+        if let known = entries[dot], known.digest == digest || !wasTakenBack {
             guard known.digest == digest else {
                 throw SimulationViolation("\(dot) was sealed twice, with two contents")
             }

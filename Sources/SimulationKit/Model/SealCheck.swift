@@ -23,7 +23,10 @@ extension Simulation {
         for row in bodies {
             guard case .blob(let body) = row[0] else { throw SimulationViolation("\(node.name): a body is no blob") }
             let changeSet = try ChangeSetCodec.decode(body)
-            let entry = try library.add(changeSet, digest: SHA256.digest(body))
+            let dot = changeSet.header.dot
+            let isElsewhere = nodes.contains { $0 !== node && $0.seen.contains(dot) }
+            let wasTakenBack = takenBack.remove(dot) != nil && !isElsewhere
+            let entry = try library.add(changeSet, digest: SHA256.digest(body), wasTakenBack: wasTakenBack)
             try checkContext(node, entry)
             guard changeSet.header.firstStamp > floor else {
                 throw SimulationViolation("\(changeSet.header.dot) is stamped before what its author had seen (Rule S)")
@@ -33,7 +36,8 @@ extension Simulation {
             trace.note("\(node.name) sealed \(changeSet.header.sequence) \(entry.digest)")
         }
         try compare(node, found, floor)
-        node.book = WriteBook()
+        node.book = node.later.without(found.keys)
+        node.later = WriteBook()
     }
 
     private func checkContext(_ node: SimulatedNode, _ entry: Library.Entry) throws {
@@ -82,7 +86,7 @@ extension Simulation {
         let clocksAreRight = [.clockDrift, .clockJump, .clockBack, .clockYear].allSatisfy { tallies[$0] == 0 }
         for register in found.keys.sorted() {
             guard let sealed = found[register] else { continue }
-            guard let written = node.book.entries[register] else {
+            guard let written = node.book.entries[register] ?? node.later.entries[register] else {
                 throw SimulationViolation("\(node.name) sealed \(register.description), which no program wrote")
             }
             let agrees =

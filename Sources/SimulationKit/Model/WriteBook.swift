@@ -63,6 +63,13 @@ struct WriteBook {
         add(part)
     }
 
+    /// The same, but for some registers.
+    func without(_ registers: some Sequence<Register>) -> WriteBook {
+        var rest = self
+        for register in registers { rest.entries[register] = nil }
+        return rest
+    }
+
     /// What a statement did to one row, told from the row before and after it.
     ///
     /// - Parameter inserts: it was an insert where the row is there afterwards, even over a row that was there.

@@ -22,7 +22,16 @@ extension Simulation {
         let done: Void? = try work(node, "settles \(conflict.key)") { store in
             do {
                 if keeps { try store.replica.keep(conflict) } else { try store.replica.accept(conflict) }
-                node.book.add(writes)
+                let seals = keeps && conflict.field == Register.existence && conflict.lostValues == [.integer(1)]
+                let acknowledgements = SimulatedSchema.acknowledgements.name
+                // Bringing a row back seals it, and then the conflict is acknowledged.
+                for table in Set(writes.entries.keys.map(\.table)) {
+                    if seals, table == acknowledgements {
+                        node.later.add(writes, table: table)
+                    } else {
+                        node.book.add(writes, table: table)
+                    }
+                }
             } catch let error as ReplicaError where error.code == .input {
                 // Its value has not arrived, or its row is deleted: nothing is written.
                 tallies.count("not-kept")

@@ -22,6 +22,8 @@ final class SimulatedNode {
     var sessions: [SimulatedSession] = []
     /// What its programs wrote and is not sealed.
     var book = WriteBook()
+    /// What was written after something was sealed within one call: it may be sealed with it, or later.
+    var later = WriteBook()
     /// A transaction that failed at its commit: after a crash it may turn out to have happened.
     var doubtful: Doubtful?
     /// The vector as it was last read.

@@ -67,6 +67,7 @@ extension Simulation {
         }
         node.doubtful = nil
         node.book = backup.book
+        node.later = WriteBook()
         node.seen = backup.seen
         node.told = backup.told
         node.checked = backup.checked

@@ -105,6 +105,8 @@ extension Simulation {
         }
         let origin = try store.replica.origin
         if applied[origin] > node.checked[origin] ?? .zero { try checkSealed(node, origin, store.replica) }
+        node.book.add(node.later)
+        node.later = WriteBook()
         node.seen = applied
     }
 
