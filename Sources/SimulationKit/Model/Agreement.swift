@@ -121,9 +121,8 @@ extension Simulation {
                     "the ledger lacks \(key): \(register.description), \(lost.write.stamp)@\(lost.write.origin):\(lost.write.sequence)"
                 )
             }
-            let witnesses = lost.witnesses.map {
-                let differs = $0.cells != lost.write.cells || $0.alive != lost.write.alive
-                return "\($0.stamp.rawValue) \($0.origin) \(differs ? 1 : 0)"
+            let witnesses = zip(lost.witnesses, lost.isShownBeside).map { witness, isShown in
+                "\(witness.stamp.rawValue) \(witness.origin) \(isShown ? 1 : 0)"
             }.sorted().joined(separator: ";")
             guard entry[3] == .integer(lost.isShown ? 1 : 0), entry[4] == Value(witnesses) else {
                 throw SimulationViolation(

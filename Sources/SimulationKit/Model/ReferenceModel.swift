@@ -16,6 +16,7 @@ struct ReferenceModel {
         let context: [UInt64]
         let cells: [Cell]
         let alive: Bool?
+        let isInsert: Bool
 
         /// The order of the design: the greatest (stamp, origin) wins.
         static func isLess(_ a: Write, _ b: Write) -> Bool {
@@ -26,8 +27,9 @@ struct ReferenceModel {
     struct Lost {
         let write: Write
         let witnesses: [Write]
-        /// Some witness wrote another value.
-        let isShown: Bool
+        /// For each of the witnesses, whether the loss is worth looking at.
+        let isShownBeside: [Bool]
+        var isShown: Bool { isShownBeside.contains(true) }
     }
 
     private(set) var writes: [Register: [Write]] = [:]
@@ -55,7 +57,7 @@ struct ReferenceModel {
                 writes[Register(table: table.table, id: row.id, field: field), default: []].append(
                     Write(
                         stamp: row.stamp, origin: origin, originNumber: number, sequence: sequence, context: context,
-                        cells: cells, alive: alive))
+                        cells: cells, alive: alive, isInsert: row.kind == .insert))
             }
             if row.kind != .update { write(Register.existence, [], row.kind != .delete, to: &writes) }
             guard row.kind == .insert || row.kind == .update else { continue }
@@ -94,8 +96,17 @@ struct ReferenceModel {
             guard !witnesses.isEmpty else { return nil }
             return Lost(
                 write: candidate, witnesses: witnesses,
-                isShown: witnesses.contains { $0.cells != candidate.cells || $0.alive != candidate.alive })
+                isShownBeside: witnesses.map { Self.isShown(candidate, beside: $0, among: writes) })
         }
+    }
+
+    /// Equal values are no loss, nor is what an insert left empty, or repeats of another insert that the winner had seen.
+    private static func isShown(_ lost: Write, beside witness: Write, among writes: [Write]) -> Bool {
+        if lost.alive != nil { return lost.alive != witness.alive }
+        if lost.cells == witness.cells { return false }
+        guard lost.isInsert else { return true }
+        return lost.cells.contains { $0 != .inline(.null) }
+            && !writes.contains { $0.isInsert && $0.cells == lost.cells && saw(witness, $0) }
     }
 
     /// A conflict's name, by `Protocols/replication.md`: 16 digits of a digest over table, row, field, origin and stamp.
