@@ -186,8 +186,8 @@ enum DiskVFS {
         guard let open = self.file(file), let buffer, !open.isDead else { return Failure.read }
         let size = open.file.bytes.count
         let there = max(0, min(count, size - offset))
-        open.file.bytes.withUnsafeBytes { bytes in
-            if there > 0, let base = bytes.baseAddress { buffer.copyMemory(from: base + offset, byteCount: there) }
+        if there > 0, let base = open.file.bytes.buffer.baseAddress {
+            buffer.copyMemory(from: base + offset, byteCount: there)
         }
         guard there < count else { return SQLITE_OK }
         (buffer + there).initializeMemory(as: UInt8.self, repeating: 0, count: count - there)

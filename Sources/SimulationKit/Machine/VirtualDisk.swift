@@ -67,7 +67,7 @@ final class VirtualDisk {
     }
 
     /// What every file holds, as a backup program or `cp -r` would read it now.
-    func snapshot() -> [String: [UInt8]] { files.mapValues(\.bytes) }
+    func snapshot() -> [String: [UInt8]] { files.mapValues(\.bytes.array) }
 
     /// Puts a snapshot in the place of everything. No process may be alive.
     func restore(_ snapshot: [String: [UInt8]]) {

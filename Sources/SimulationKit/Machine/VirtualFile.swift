@@ -3,47 +3,45 @@
 // Invariant: `durable` is what the last sync made safe; everything since is in `unsynced`, in order.
 
 final class VirtualFile {
-    enum Change {
-        case write(offset: Int, bytes: [UInt8])
+    private enum Change {
+        case write(offset: Int, bytes: FileBytes)
         case truncate(size: Int)
     }
 
     /// What programs read.
-    private(set) var bytes: [UInt8]
+    private(set) var bytes = FileBytes()
     /// Nil: not even the file's name is safe yet.
-    private var durable: [UInt8]?
+    private var durable: FileBytes?
     private var unsynced: [Change] = []
     /// Locks and shared memory live with the processes that have the file open, and die with them.
     var locks = FileLocks()
 
-    init() { bytes = [] }
+    init() {}
 
     /// A file that is wholly safe: one copied from elsewhere.
     init(durable bytes: [UInt8]) {
-        self.bytes = bytes
-        durable = bytes
+        bytes.withUnsafeBytes { self.bytes = FileBytes($0) }
+        durable = self.bytes.copy
     }
 
     func write(_ source: UnsafeRawBufferPointer, at offset: Int) {
-        let written = [UInt8](source)
-        Self.apply(.write(offset: offset, bytes: written), to: &bytes)
-        unsynced.append(.write(offset: offset, bytes: written))
+        bytes.write(source, at: offset)
+        unsynced.append(.write(offset: offset, bytes: FileBytes(source)))
     }
 
     func truncate(to size: Int) {
-        Self.apply(.truncate(size: size), to: &bytes)
+        bytes.truncate(to: size)
         unsynced.append(.truncate(size: size))
     }
 
     var isNameSafe: Bool { durable != nil }
 
     /// The file's directory was synced: the file is there after a power cut, with what was synced of it.
-    func keepName() { durable = durable ?? [] }
+    func keepName() { durable = durable ?? FileBytes() }
 
     func sync() {
-        var safe = durable ?? []
-        durable = nil
-        for change in unsynced { Self.apply(change, to: &safe) }
+        let safe = durable ?? FileBytes()
+        for change in unsynced { Self.apply(change, to: safe) }
         durable = safe
         unsynced = []
     }
@@ -53,45 +51,33 @@ final class VirtualFile {
     ///
     /// - Returns: how many bytes were lost; nil where the file itself is gone.
     func losePower(_ random: inout SeededRandom) -> Int? {
-        guard var safe = durable ?? (random.chance(500) ? [] : nil) else { return nil }
+        guard let safe = durable ?? (random.chance(500) ? FileBytes() : nil) else { return nil }
         let share = random.pick([0, 0, 300, 700, 1000])
         var lost = 0
         for change in unsynced {
             switch change {
             case .write(let offset, let written) where !random.chance(share):
                 // Sectors are written whole; a write of several may be cut between any two.
-                let kept =
-                    random.chance(300) ? random.below(written.count / Self.sectorBytes + 1) * Self.sectorBytes : 0
+                let sectors = random.chance(300) ? random.below(written.count / Self.sectorBytes + 1) : 0
+                let kept = sectors * Self.sectorBytes
                 lost += written.count - kept
-                if kept > 0 { Self.apply(.write(offset: offset, bytes: Array(written.prefix(kept))), to: &safe) }
+                safe.write(UnsafeRawBufferPointer(rebasing: written.buffer.prefix(kept)), at: offset)
             case .truncate where !random.chance(share): lost += 1
-            default: Self.apply(change, to: &safe)
+            default: Self.apply(change, to: safe)
             }
         }
         durable = safe
-        bytes = safe
+        bytes = safe.copy
         unsynced = []
         return lost
     }
 
-    static let sectorBytes = 512
+    private static let sectorBytes = 512
 
-    private static func apply(_ change: Change, to bytes: inout [UInt8]) {
+    private static func apply(_ change: Change, to bytes: FileBytes) {
         switch change {
-        case .write(let offset, let written):
-            let end = offset + written.count
-            if bytes.count < end { bytes.append(contentsOf: repeatElement(0, count: end - bytes.count)) }
-            bytes.withUnsafeMutableBytes { target in
-                written.withUnsafeBytes {
-                    UnsafeMutableRawBufferPointer(rebasing: target[offset..<end]).copyMemory(from: $0)
-                }
-            }
-        case .truncate(let size):
-            if bytes.count > size {
-                bytes.removeLast(bytes.count - size)
-            } else {
-                bytes.append(contentsOf: repeatElement(0, count: size - bytes.count))
-            }
+        case .write(let offset, let written): bytes.write(written.buffer, at: offset)
+        case .truncate(let size): bytes.truncate(to: size)
         }
     }
 }
