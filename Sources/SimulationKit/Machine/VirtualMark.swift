@@ -1,24 +1,38 @@
 // Where a node's high-water mark is kept: beside its disk, so that what takes the disk back leaves the mark.
 //
-// Invariant: a mark that was written is what is read next, whatever became of the disk.
+// Invariant: a mark that was written is what is read next; a power cut may take back what was not synced, and nothing else
+// does.
 
 internal import ReplicaStore
 internal import Synchronization
 
 final class VirtualMark: HighWaterMarkStorage {
-    private let reading = Mutex(HighWaterReading.absent)
+    private struct State {
+        var reading = HighWaterReading.absent
+        var synced = HighWaterReading.absent
+    }
 
-    func read() throws -> HighWaterReading { reading.withLock { $0 } }
+    private let state = Mutex(State())
+
+    func read() throws -> HighWaterReading { state.withLock { $0.reading } }
+
+    func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+        try updateUnsynced(body)
+        state.withLock { $0.synced = $0.reading }
+    }
+
+    func updateUnsynced(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+        try state.withLock { state in
+            if let mark = try body(state.reading) { state.reading = .mark(mark) }
+        }
+    }
+
+    func losePower() { state.withLock { $0.reading = $0.synced } }
 
     /// What a copy of the whole directory finds: a mark that was written on another machine.
     func copy(_ other: VirtualMark) throws {
         guard case .mark(let mark) = try other.read() else { return }
-        reading.withLock { $0 = .copied(cause: "it was written on another machine", mark) }
-    }
-
-    func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
-        try reading.withLock { reading in
-            if let mark = try body(reading) { reading = .mark(mark) }
-        }
+        let copied = HighWaterReading.copied(cause: "it was written on another machine", mark)
+        state.withLock { $0 = State(reading: copied, synced: copied) }
     }
 }

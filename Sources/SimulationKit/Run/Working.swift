@@ -132,6 +132,7 @@ extension Simulation {
         if losesPower {
             let before = node.machine.disk.lostBytes
             node.machine.disk.losePower()
+            if chance.chance(500) { node.machine.mark.losePower() }
             if node.machine.disk.lostBytes > before { tallies.count("lost-unsynced") }
         } else {
             node.machine.disk.kill()
