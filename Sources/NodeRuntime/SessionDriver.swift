@@ -6,6 +6,7 @@
 internal import Logging
 internal import PeerTransport
 internal import ReplicaExchange
+internal import ReplicaStore
 internal import ReplicationCore
 internal import ReplicationModel
 internal import ReplicationWire

@@ -97,6 +97,8 @@ final class SimulatedSession {
             noteTold(frame)
             connection.send(FrameCodec.encode(frame), from: side)
         case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
+        // Nobody asks here; comparing nodes is the simulation's own.
+        case .compare: break
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers[timer] = nil
         case .rememberPeer(let latest):
