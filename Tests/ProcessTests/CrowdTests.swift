@@ -116,4 +116,41 @@ import Trust
         try await server.stop()
         try await expectAgreement([hq, istanbul, antalya])
     }
+
+    /// A process may open only so many files: those that are served stay, and others come in again when there is room.
+    @Test(.timeLimit(.minutes(2))) func withoutDescriptorsItServesThoseItHas() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
+        let (hq, istanbul, antalya) = (nodes[0], nodes[1], nodes[2])
+        let server = try await hq.serve()
+        let child = server.child
+        try await istanbul.run("peer", "add", server.address)
+        let live = try await istanbul.serve()
+        _ = try await eventually("istanbul is live", within: 30) {
+            let peers = try await istanbul.json("lag")["peers"]?.elements ?? []
+            return peers.contains { $0["name"]?.text == "hq" && $0["state"]?.text == "live" } ? true : nil
+        }
+        // What it has open now, and a dozen more.
+        let descriptors = "/proc/\(child.pid)/fd"
+        let limit = try FileManager.default.contentsOfDirectory(atPath: descriptors).count + 12
+        let limited = try await Child.run("prlimit", ["--pid", "\(child.pid)", "--nofile=\(limit):\(limit)"])
+        #expect(limited.status == 0, "\(limited)")
+        let crowds = try ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"].map { try crowd(server, 60, from: $0) }
+        _ = try await eventually("every descriptor is in use", within: 30) {
+            (try? FileManager.default.contentsOfDirectory(atPath: descriptors).count) ?? 0 >= limit - 1 ? true : nil
+        }
+        for round in 0..<3 {
+            try await carries(hq, istanbul, "down-\(round)")
+            try await carries(istanbul, hq, "up-\(round)")
+        }
+        for crowd in crowds { crowd.signal(SIGKILL) }
+        _ = try await eventually("it takes others again; \(child.errors.suffix(1000))", within: 40, every: 500) {
+            try await antalya.attempt("sync", server.address).status == 0 ? true : nil
+        }
+        try await live.stop()
+        try await istanbul.exchange("sync", server)
+        try await antalya.exchange("sync", server)
+        try await server.stop()
+        try await expectAgreement(nodes)
+    }
 }

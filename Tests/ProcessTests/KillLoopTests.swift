@@ -1,4 +1,4 @@
-// kill -9, over and over, of whatever writes: importers, sealing, and the service.
+// kill -9, over and over, of whatever writes: importers, sealing, the service, and migrations.
 import Foundation
 import Testing
 
@@ -94,5 +94,91 @@ import Testing
         try await expectAgreement(nodes)
         #expect(kills == 10)
         print("kill -9: \(kills) services, seed \(random.seed)")
+    }
+
+    /// Puts a replica into the first form: what its tables were then, with what they hold now. The first step of the
+    /// schema is read from where it is written, so that it is the one that such a replica was made with.
+    private static let toFirstForm = """
+        import os, re, sqlite3, sys
+        path, source = sys.argv[1], open(sys.argv[2]).read()
+        first = re.search(r'static let steps[^\"]*\"{3}(.*?)\"{3}', source, re.S).group(1)
+        os.rename(path, path + ".new")
+        old = sqlite3.connect(path)
+        old.executescript("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL;" + first)
+        old.execute("ATTACH ? AS new", (path + ".new",))
+        names = [n for (n,) in old.execute("SELECT name FROM new.sync_tables")]
+        own = [n for (n,) in old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+        beside = [p + n for n in names for p in ("", "sync_journal_", "sync_rows_", "sync_versions_", "sync_graveyard_")]
+        for name in beside:
+            sql = old.execute("SELECT sql FROM new.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[0]
+            # The first graveyards had no defaults.
+            if name.startswith("sync_graveyard_"): sql = re.sub(r' DEFAULT \\([^)]*\\)', '', sql)
+            old.execute(sql)
+        for name in own + beside:
+            mine = [r[1] for r in old.execute('PRAGMA main.table_info("%s")' % name)]
+            theirs = [r[1] for r in old.execute('PRAGMA new.table_info("%s")' % name)]
+            columns = ", ".join('"%s"' % c for c in mine if c in theirs)
+            old.execute('INSERT INTO main."%s"(%s) SELECT %s FROM new."%s"' % (name, columns, columns, name))
+        for (sql,) in old.execute("SELECT sql FROM new.sqlite_master WHERE type = 'trigger' AND name LIKE 'sync_%'").fetchall():
+            if not re.search(r'"sync_(rowid|move)_', sql): old.execute(sql)
+        old.execute("DELETE FROM sync_settings WHERE name = 'declared'")
+        old.execute("UPDATE sync_tables SET capture = ''")
+        old.commit()
+        old.execute("PRAGMA application_id = %d" % 0x53594e43)
+        old.execute("PRAGMA user_version = 1")
+        old.commit(); old.close()
+        os.remove(path + ".new")
+        """
+
+    @Test(.timeLimit(.minutes(3))) func migrations() async throws {
+        var random = SeededRandom()
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let (hq, istanbul) = (nodes[0], nodes[1])
+        try await istanbul.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 15000)
+            INSERT INTO articles(id, headline, body) SELECT 'm-' || i, 'article ' || i, hex(randomblob(100)) FROM n;
+            DELETE FROM articles WHERE rowid % 2 = 0;
+            """)
+        let server = try await hq.serve()
+        try await istanbul.exchange("sync", server)
+        try await istanbul.insertArticle("unsealed", "written under the first form")
+        let before = try await istanbul.dump()
+        let present = try await istanbul.sql("PRAGMA user_version")
+        let schema = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "Sources/ReplicaStore/Database/Schema.swift").path
+        var kills = 0
+        for round in 0..<12 {
+            if try await istanbul.sql("PRAGMA user_version") == present {
+                // All of it, or what is left of one that was interrupted: both must be read.
+                try await istanbul.sql("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
+                try await istanbul.python(Self.toFirstForm, schema)
+                #expect(try await istanbul.sql("PRAGMA user_version") == "1")
+            }
+            if try await kill(istanbul.start(["status"]), within: 1...(60 + round * 25), &random) { kills += 1 }
+            #expect(try await istanbul.sql("PRAGMA quick_check") == "ok", "seed \(random.seed)")
+        }
+        #expect(try await istanbul.attempt("status").status == 0)
+        #expect(try await istanbul.sql("PRAGMA user_version") == present)
+        expectEqualLines(
+            before.filter {
+                !$0.hasPrefix("vector") && !$0.hasPrefix("log") && !$0.contains("unsealed")
+                    && !$0.contains("756e7365616c6564") && !$0.contains("756E7365616C6564")
+            },
+            try await istanbul.dump().filter {
+                !$0.hasPrefix("vector") && !$0.hasPrefix("log") && !$0.contains("unsealed")
+                    && !$0.contains("756e7365616c6564") && !$0.contains("756E7365616C6564")
+            },
+            "before", "after migrations, seed \(random.seed)")
+        try await istanbul.expectSound()
+        try await istanbul.insertArticle("after", "captured")
+        try await istanbul.exchange("sync", server)
+        try await server.stop()
+        try await expectAgreement(nodes)
+        #expect(try await hq.headline("unsealed") == "written under the first form")
+        #expect(try await hq.headline("after") == "captured")
+        #expect(kills > 3, "too few kills to say anything: \(kills)")
+        print("kill -9: \(kills) migrations, seed \(random.seed)")
     }
 }
