@@ -11,7 +11,8 @@ public class Reader {
     let database: GRDB.Database
     let declarations: DeclarationCache
 
-    init(_ database: GRDB.Database, _ declarations: DeclarationCache) {
+    /// - Parameter declarations: what is remembered of them; by default nothing.
+    init(_ database: GRDB.Database, _ declarations: DeclarationCache = DeclarationCache()) {
         self.database = database
         self.declarations = declarations
     }

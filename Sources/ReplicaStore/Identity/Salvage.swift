@@ -134,9 +134,8 @@ private struct SalvagePlan {
             let id = RowID(bytes: bytes)
             switch JournalOperation(rawValue: operation) {
             case .update:
-                let touched = table.fields(touchedBy: mask)
                 rows[id, default: Wanted()].fields.formUnion(
-                    table.fields.indices.filter { touched >> UInt64($0) & 1 == 1 }.map { table.fields[$0].name })
+                    table.fields(touchedBy: mask).map { table.fields[$0].name })
             case .insert: rows[id] = Wanted(existence: true, fields: Set(table.fields.map(\.name)))
             default: rows[id, default: Wanted()].existence = true
             }
