@@ -178,12 +178,8 @@ public final class NodeService: Service {
     // MARK: Noticing writes
 
     private func watch(_ watcher: WriteWatcher) async {
-        var version: Int64 = -1
-        for await _ in watcher.changes() {
+        for await _ in watcher.changes(of: { [node] in try node.replica.dataVersion() }) {
             do {
-                let now = try await BlockingWork.run { [node] in try node.replica.dataVersion() }
-                guard now != version else { continue }
-                version = now
                 let (roster, report) = try await BlockingWork.run { [node] in
                     (try node.refreshRoster(), try node.replica.sealUnlessClockIsDoubtful())
                 }

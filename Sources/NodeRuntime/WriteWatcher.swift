@@ -36,20 +36,30 @@ final class WriteWatcher: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
-    /// Elements at each burst of writes and for a moment after it, and one a second in any case: cheap, since each only
-    /// leads to a look.
-    func changes() -> AsyncStream<Void> {
+    /// Elements at each burst of writes and for a moment after it, and one a second in any case.
+    ///
+    /// - Parameter version: what is looked at each time, on the watcher's own thread; where it gives what it gave before,
+    ///   there is no element.
+    func changes(of version: (@Sendable () throws -> Int64)? = nil) -> AsyncStream<Void> {
         AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
             let thread = Thread { [self] in
+                var last: Int64?
+                func look() {
+                    // What cannot be read may have changed.
+                    let now = try? version?()
+                    guard now == nil || now != last else { return }
+                    last = now
+                    continuation.yield()
+                }
                 var pauses: ArraySlice<Int32> = []
                 while !stopped.withLock({ $0 }) {
                     switch wait(milliseconds: pauses.first ?? Self.pollMilliseconds) {
                     case .written:
                         pauses = Self.settlingMilliseconds[...]
-                        continuation.yield()
+                        look()
                     case .timeIsUp:
                         pauses = pauses.dropFirst()
-                        continuation.yield()
+                        look()
                     case .somethingElse: break
                     }
                 }

@@ -139,7 +139,7 @@ final class Batch {
             }
         }
         try takeHeld()
-        for table in transaction.tables {
+        for table in transaction.tables where transaction.journaled.contains(table.number) {
             // What applying wrote into the journals is history, not edits to seal.
             guard let last = try writer.integer("SELECT max(n) FROM \"sync_journal_\(table.name)\"") else { continue }
             try JournalRuns.advance(table, to: last, in: writer)
@@ -194,7 +194,9 @@ final class Batch {
     private func undo() throws {
         try writer.execute("ROLLBACK TO change_set")
         try writer.execute("RELEASE change_set")
+        let journaled = transaction.journaled
         transaction = try EngineTransaction(writer, now: transaction.now)
+        transaction.journaled = journaled
         applier = makeApplier()
     }
 

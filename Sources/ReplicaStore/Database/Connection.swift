@@ -9,8 +9,13 @@ public import ReplicationModel
 /// Reads within one snapshot.
 public class Reader {
     let database: GRDB.Database
+    let declarations: DeclarationCache
 
-    init(_ database: GRDB.Database) { self.database = database }
+    /// - Parameter declarations: what is remembered of them; by default nothing.
+    init(_ database: GRDB.Database, _ declarations: DeclarationCache = DeclarationCache()) {
+        self.database = database
+        self.declarations = declarations
+    }
 
     /// All rows of a query. Statements are prepared once for each SQL text.
     public func query(_ sql: String, _ arguments: [Value] = []) throws -> [Row] {
@@ -77,6 +82,7 @@ struct Connections: Sendable {
     /// Capture triggers off: seals, applies, and keeps its own books.
     private let engine: DatabaseQueue
     private let gate = UseGate()
+    private let declarations = DeclarationCache()
 
     /// Pages of 8 KiB hold three articles of 2 KB where pages of 4 KiB hold one: half the time and two thirds of the size.
     private static let pageBytes = 8192
@@ -142,17 +148,35 @@ struct Connections: Sendable {
     }
 
     func read<T>(_ body: (Reader) throws -> T) throws -> T {
-        try gate.pass { try translatingErrors { try pool.read { try body(Reader($0)) } } }
+        try gate.pass { try translatingErrors { try pool.read { try body(Reader($0, declarations)) } } }
+    }
+
+    /// Reads where sealing and applying go on: what is read here is in that connection's memory when they begin.
+    func engineRead<T>(_ body: (Reader) throws -> T) throws -> T {
+        try gate.pass { try translatingErrors { try engine.read { try body(Reader($0, declarations)) } } }
     }
 
     /// One transaction with capture.
     func write<T>(_ body: (Writer) throws -> T) throws -> T {
-        try gate.pass { try translatingErrors { try pool.writeWithoutTransaction { try Self.immediate($0, body) } } }
+        try gate.pass { try translatingErrors { try pool.writeWithoutTransaction { try immediate($0, body) } } }
+    }
+
+    /// One transaction that is not synced by itself, but with the next that is: for what may be lost to a power cut.
+    func writeUnsynced<T>(_ body: (Writer) throws -> T) throws -> T {
+        try gate.pass {
+            try translatingErrors {
+                try pool.writeWithoutTransaction { database in
+                    try database.execute(sql: "PRAGMA synchronous = NORMAL")
+                    defer { try? database.execute(sql: "PRAGMA synchronous = FULL") }
+                    return try immediate(database, body)
+                }
+            }
+        }
     }
 
     /// One transaction without capture.
     func engineWrite<T>(_ body: (Writer) throws -> T) throws -> T {
-        try gate.pass { try translatingErrors { try engine.writeWithoutTransaction { try Self.immediate($0, body) } } }
+        try gate.pass { try translatingErrors { try engine.writeWithoutTransaction { try immediate($0, body) } } }
     }
 
     /// One statement outside any transaction.
@@ -166,15 +190,13 @@ struct Connections: Sendable {
 
     /// A number that changes with every commit of another connection or process than the engine's.
     func dataVersion() throws -> Int64 {
-        try gate.pass {
-            try translatingErrors { try engine.read { try Int64.fetchOne($0, sql: "PRAGMA data_version") ?? 0 } }
-        }
+        try engineRead { try $0.integer("PRAGMA data_version") ?? 0 }
     }
 
-    private static func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {
+    private func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {
         var result: T?
         try database.inTransaction(.immediate) {
-            result = try body(Writer(database))
+            result = try body(Writer(database, declarations))
             return .commit
         }
         guard let result else { preconditionFailure("a committed transaction has a result") }

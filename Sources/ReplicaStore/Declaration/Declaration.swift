@@ -13,7 +13,10 @@ enum Declaration {
     }
 
     /// Every table this replica replicates.
-    static func load(_ reader: Reader) throws -> [CompiledTable] {
+    static func load(_ reader: Reader) throws -> [CompiledTable] { try reader.declarations.tables(reader) }
+
+    /// The same, out of the file whatever is remembered of it.
+    static func read(_ reader: Reader) throws -> [CompiledTable] {
         try reader.query("SELECT number, name FROM sync_tables ORDER BY number").map {
             guard case .integer(let number) = $0[0], let name = $0[1].string else {
                 throw ReplicaError.damaged("sync_tables")

@@ -150,10 +150,10 @@ extension Replica {
 
     // MARK: Peers
 
-    /// A session told this; it counts as contact.
+    /// A session told this; it counts as contact. A power cut may leave what was told before: just as true, of its time.
     public func observe(_ node: NodeID, _ facts: PeerFacts, live: Bool) throws {
         try update(
-            node,
+            node, synced: false,
             [
                 ("applied", Self.blob(facts.applied)), ("safe", Self.blob(facts.safe)), ("told", Self.blob(facts.told)),
                 ("known_at", .integer(facts.at.milliseconds)), ("last_contact", .integer(facts.at.milliseconds)),
@@ -196,13 +196,14 @@ extension Replica {
         try update(node, [("live", .integer(0))])
     }
 
-    private func update(_ node: NodeID, _ values: [(column: String, value: Value)]) throws {
-        try write { writer in
+    private func update(_ node: NodeID, synced: Bool = true, _ values: [(column: String, value: Value)]) throws {
+        func set(_ writer: Writer) throws {
             try writer.execute("INSERT OR IGNORE INTO sync_peers(node) VALUES (?)", [.blob(node.bytes)])
             let assignments = values.map { "\($0.column) = ?" }.joined(separator: ", ")
             try writer.execute(
                 "UPDATE sync_peers SET \(assignments) WHERE node = ?", values.map(\.value) + [.blob(node.bytes)])
         }
+        try synced ? connections.write(set) : connections.writeUnsynced(set)
     }
 
     public func peers() throws -> [PeerRecord] {

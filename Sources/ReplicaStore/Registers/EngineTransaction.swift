@@ -14,6 +14,8 @@ final class EngineTransaction {
     /// The origin under which this replica seals.
     let own: Origin
     let now: WallClock
+    /// Numbers of the tables into whose journals applying wrote.
+    var journaled: Set<Int64> = []
     private var stores: [Int64: TableStore] = [:]
     private var awaitsAnything: Bool
 

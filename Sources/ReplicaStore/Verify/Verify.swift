@@ -101,7 +101,7 @@ final class Verification {
     }
 
     private func load() throws {
-        for table in try Declaration.load(reader) where !broken.contains(table.name) {
+        for table in try Declaration.read(reader) where !broken.contains(table.name) {
             tables[table.name] = table
             fields[table.number] = [:]
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
