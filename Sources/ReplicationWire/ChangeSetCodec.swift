@@ -74,7 +74,20 @@ public enum ChangeSetCodec {
     /// Memory stays within a fixed multiple of the body: counts are checked against what is left before anything
     /// is reserved for them.
     public static func decode(_ body: [UInt8]) throws(ChangeSetFormatError) -> ChangeSet {
-        try reading(body) { (reader) throws(ChangeSetFormatError) in try reader.changeSet() }
+        try reading(body) { (reader) throws(ChangeSetFormatError) in
+            let (header, tables) = try reader.changeSet(RowArray.self)
+            return ChangeSet(
+                header: header,
+                tables: tables.map {
+                    TableChanges(
+                        table: $0.name, fields: $0.fields, fieldSets: $0.fieldSets.map(\.indices), rows: $0.rows.rows)
+                })
+        }
+    }
+
+    /// Whether `decode` would accept a body: the same rules, and nothing is made of what is read.
+    public static func check(_ body: [UInt8]) throws(ChangeSetFormatError) -> ChangeSetHeader {
+        try reading(body) { (reader) throws(ChangeSetFormatError) in try reader.changeSet(NoRows.self).header }
     }
 
     /// Reads only the part before the rows. What it says of the rows is not checked.

@@ -86,17 +86,20 @@ extension ChangeSetReader {
         return Int(value)
     }
 
-    mutating func changeSet() throws(ChangeSetFormatError) -> ChangeSet {
+    /// - Parameter rows: what becomes of the rows of each table.
+    mutating func changeSet<Rows: RowCollector>(
+        _ rows: Rows.Type
+    ) throws(ChangeSetFormatError) -> (header: ChangeSetHeader, tables: [ReadTable<Rows>]) {
         let header = try header()
         var tally = Tally(firstStamp: header.firstStamp, lastStamp: header.lastStamp)
         let tableCount = try count(of: "tables", 1...Limits.tables)
-        var tables: [TableChanges] = []
+        var tables: [ReadTable<Rows>] = []
         tables.reserveCapacity(tableCount)
         var names = Set<String>()
         for _ in 0..<tableCount {
             let start = offset
             let name = try name(of: "table")
-            if let last = tables.last, !last.table.utf8.lexicographicallyPrecedes(name.utf8) {
+            if let last = tables.last, !last.name.utf8.lexicographicallyPrecedes(name.utf8) {
                 throw failure(.order, "tables do not ascend by name", at: start)
             }
             guard names.insert(name).inserted else { throw failure(.name, "a table is named twice", at: start) }
@@ -113,10 +116,12 @@ extension ChangeSetReader {
         guard tally.least == header.firstStamp, tally.greatest == header.lastStamp else {
             throw failure(.header, "the rows' stamps do not span those of the header")
         }
-        return ChangeSet(header: header, tables: tables)
+        return (header, tables)
     }
 
-    private mutating func table(_ name: String, _ tally: inout Tally) throws(ChangeSetFormatError) -> TableChanges {
+    private mutating func table<Rows: RowCollector>(
+        _ name: String, _ tally: inout Tally
+    ) throws(ChangeSetFormatError) -> ReadTable<Rows> {
         let fields = try fields()
         let fieldSetStart = offset
         let fieldSets = try fieldSets(of: fields, atMost: tally.rowsLeft)
@@ -126,14 +131,14 @@ extension ChangeSetReader {
         }
         tally.rowsLeft -= rowCount
 
-        var rows: [RowChange] = []
-        rows.reserveCapacity(rowCount)
+        var rows = Rows(rowCount: rowCount)
+        var cells: [CellView] = []
         var registers = RegisterCheck(rowCount: rowCount)
         var used = [Bool](repeating: false, count: fieldSets.count)
         var stamp = tally.firstStamp
         for index in 0..<rowCount {
             let start = offset
-            let row = try rowChange(after: stamp, fieldSets, &tally)
+            let row = try rowView(after: stamp, fieldSets, &tally, cells: &cells)
             stamp = row.stamp
             if index == 0 { tally.least = min(tally.least, stamp) }
             var mask: UInt64 = row.kind.writesExistence ? RegisterCheck.existence : 0
@@ -142,16 +147,16 @@ extension ChangeSetReader {
                 mask |= fieldSets[row.fieldSet].mask
             }
             tally.changes += UInt64(mask.nonzeroBitCount)
-            guard registers.admit(row.id, mask, rows) else {
+            guard registers.admit(row.id, mask, self) else {
                 throw failure(.register, "a field or the existence of a row is written twice", at: start)
             }
-            rows.append(row)
+            rows.append(row, cells, self)
         }
         tally.greatest = max(tally.greatest, stamp)
         guard used.allSatisfy({ $0 }) else {
             throw failure(.fields, "a field set that no row change uses", at: fieldSetStart)
         }
-        return TableChanges(table: name, fields: fields, fieldSets: fieldSets.map(\.indices), rows: rows)
+        return ReadTable(name: name, fields: fields, fieldSets: fieldSets, rows: rows)
     }
 
     private mutating func fields() throws(ChangeSetFormatError) -> [Field] {
@@ -210,17 +215,19 @@ extension ChangeSetReader {
         return sets
     }
 
+    /// - Parameter cells: emptied first.
     @inline(__always)
-    private mutating func rowChange(
-        after last: Stamp, _ fieldSets: [FieldSet], _ tally: inout Tally
-    ) throws(ChangeSetFormatError) -> RowChange {
+    private mutating func rowView(
+        after last: Stamp, _ fieldSets: [FieldSet], _ tally: inout Tally, cells: inout [CellView]
+    ) throws(ChangeSetFormatError) -> RowView {
+        cells.removeAll(keepingCapacity: true)
         let start = offset
         guard let kind = RowChangeKind(rawValue: try byte()) else {
             throw failure(.kind, "a row change of an unknown kind", at: start)
         }
         let idLength = Int(try byte())
         guard idLength > 0 else { throw failure(.limit, "a row's id is empty", at: start) }
-        let id = RowID(bytes: try array(idLength))
+        let id = try range(idLength)
         let step = try varint()
         guard step <= UInt64(tally.lastStamp.rawValue - last.rawValue),
             let stamp = Stamp(bits: UInt64(last.rawValue) + step)
@@ -228,7 +235,7 @@ extension ChangeSetReader {
             throw failure(.header, "a stamp lies beyond the last one of the header", at: start)
         }
         guard kind.listsFields else {
-            return RowChange(kind: kind, id: id, stamp: stamp, fieldSet: 0, cells: [])
+            return RowView(kind: kind, id: id, stamp: stamp, fieldSet: 0)
         }
         let fieldSet = try varint()
         guard fieldSet < UInt64(fieldSets.count) else {
@@ -237,27 +244,26 @@ extension ChangeSetReader {
         guard kind == .insert || fieldSets[Int(fieldSet)].mask != 0 else {
             throw failure(.kind, "an update writes no field", at: start)
         }
-        let cells = try cells(fieldSets[Int(fieldSet)].columnCount, &tally, from: start)
-        return RowChange(kind: kind, id: id, stamp: stamp, fieldSet: Int(fieldSet), cells: cells)
+        try readCells(fieldSets[Int(fieldSet)].columnCount, &tally, from: start, into: &cells)
+        return RowView(kind: kind, id: id, stamp: stamp, fieldSet: Int(fieldSet))
     }
 
     @inline(__always)
-    private mutating func cells(
-        _ count: Int, _ tally: inout Tally, from start: Int
-    ) throws(ChangeSetFormatError) -> [Cell] {
+    private mutating func readCells(
+        _ count: Int, _ tally: inout Tally, from start: Int, into cells: inout [CellView]
+    ) throws(ChangeSetFormatError) {
         guard count <= remaining else {
             throw failure(.truncated, "\(count) cells cannot stand in the \(remaining) bytes left")
         }
-        var cells: [Cell] = []
-        cells.reserveCapacity(count)
         var besideBytes: UInt64 = 0
         var inlineBytes = 0
         for _ in 0..<count {
-            let cell = try cell()
+            let cell = try cellView()
             switch cell {
             // At most 63 values of at most 8 MiB.
             case .beside(let value): besideBytes += value.byteCount
-            case .inline(let value): inlineBytes += value.byteCount
+            case .inline(_, let range): inlineBytes += range.count
+            case .null, .integer, .real: break
             }
             cells.append(cell)
         }
@@ -268,7 +274,6 @@ extension ChangeSetReader {
         guard tally.besideBytes <= UInt64(Limits.besideBytes) else {
             throw failure(.limit, "more than \(Limits.besideBytes) bytes beside the body", at: start)
         }
-        return cells
     }
 }
 
@@ -301,7 +306,7 @@ private struct Tally {
 }
 
 /// A field set as the rows need it.
-private struct FieldSet {
+struct FieldSet {
     /// Bit n: field n is written.
     let mask: UInt64
     let indices: [Int]
@@ -311,55 +316,5 @@ private struct FieldSet {
         self.mask = mask
         indices = fields.indices.filter { mask >> UInt64($0) & 1 == 1 }
         columnCount = indices.reduce(0) { $0 + fields[$1].columns.count }
-    }
-}
-
-/// Tells whether a register is written twice in one table.
-///
-/// While ids ascend, as those of rows made one after another do, they are distinct and nothing is stored; from the first
-/// that does not, every id stands in a dictionary with the registers written.
-private struct RegisterCheck {
-    /// Fields use the lower 63 bits.
-    static let existence: UInt64 = 1 << 63
-
-    private let rowCount: Int
-    private var written: [RowID: UInt64] = [:]
-    private var ascending = true
-    private var masks: [UInt64] = []
-
-    init(rowCount: Int) {
-        self.rowCount = rowCount
-        masks.reserveCapacity(rowCount)
-    }
-
-    /// - Parameter earlier: the rows admitted so far, in order.
-    mutating func admit(_ id: RowID, _ mask: UInt64, _ earlier: [RowChange]) -> Bool {
-        if ascending {
-            guard let last = earlier.last, !last.id.precedes(id) else {
-                masks.append(mask)
-                return true
-            }
-            ascending = false
-            written.reserveCapacity(rowCount)
-            for (row, mask) in zip(earlier, masks) { written[row.id] = mask }
-        }
-        return add(mask, to: id)
-    }
-
-    private mutating func add(_ mask: UInt64, to id: RowID) -> Bool {
-        let before = written[id, default: 0]
-        written[id] = before | mask
-        return before & mask == 0
-    }
-}
-
-extension RowID {
-    /// Byte order.
-    fileprivate func precedes(_ other: RowID) -> Bool {
-        let common = min(bytes.count, other.bytes.count)
-        for index in 0..<common where bytes[index] != other.bytes[index] {
-            return bytes[index] < other.bytes[index]
-        }
-        return bytes.count < other.bytes.count
     }
 }

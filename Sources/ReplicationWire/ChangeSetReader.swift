@@ -44,15 +44,25 @@ struct ChangeSetReader {
         return UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
+    /// Passes so many bytes by.
     @inline(__always)
-    mutating func array(_ length: Int) throws(ChangeSetFormatError) -> [UInt8] {
+    mutating func range(_ length: Int) throws(ChangeSetFormatError) -> Range<Int> {
         try need(length)
         defer { offset += length }
-        guard length > 0 else { return [] }
-        let source = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
-        return [UInt8](unsafeUninitializedCapacity: length) { target, initialized in
-            UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
-            initialized = length
+        return offset..<offset + length
+    }
+
+    /// Bytes that were passed by, where they stand.
+    @inline(__always)
+    subscript(_ range: Range<Int>) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[range]) }
+
+    /// The same, copied.
+    @inline(__always)
+    func array(_ range: Range<Int>) -> [UInt8] {
+        guard !range.isEmpty else { return [] }
+        return [UInt8](unsafeUninitializedCapacity: range.count) { target, initialized in
+            UnsafeMutableRawBufferPointer(target).copyMemory(from: self[range])
+            initialized = range.count
         }
     }
 
@@ -141,37 +151,59 @@ struct ChangeSetReader {
         Digest(first: try identifier(), second: try identifier())
     }
 
-    mutating func cell() throws(ChangeSetFormatError) -> Cell {
+    /// A cell where it stands: text and blob as a place in the body.
+    enum CellView {
+        case null
+        case integer(Int64)
+        case real(Double)
+        case inline(LargeValue.Kind, Range<Int>)
+        case beside(LargeValue)
+    }
+
+    /// The cell that was seen, with its bytes.
+    func cell(_ view: CellView) -> Cell {
+        switch view {
+        case .null: .inline(.null)
+        case .integer(let value): .inline(.integer(value))
+        case .real(let value): .inline(.real(value))
+        case .inline(.text, let range): .inline(.text(array(range)))
+        case .inline(.blob, let range): .inline(.blob(array(range)))
+        case .beside(let value): .beside(value)
+        }
+    }
+
+    @inline(__always)
+    mutating func cellView() throws(ChangeSetFormatError) -> CellView {
         typealias Tag = ChangeSetFormat.Tag
         let start = offset
         let tag = try byte()
         switch tag {
-        case Tag.null: return .inline(.null)
+        case Tag.null: return .null
         case Tag.integer:
             let zigzag = try varint()
-            return .inline(.integer(Int64(bitPattern: zigzag >> 1) ^ -Int64(bitPattern: zigzag & 1)))
+            return .integer(Int64(bitPattern: zigzag >> 1) ^ -Int64(bitPattern: zigzag & 1))
         case Tag.real:
             let value = Double(bitPattern: try bigEndian())
             guard !value.isNaN else { throw failure(.cell, "a real is no number", at: start) }
-            return .inline(.real(value))
-        case Tag.longText: return .inline(.text(try longBytes(from: start)))
-        case Tag.longBlob: return .inline(.blob(try longBytes(from: start)))
+            return .real(value)
+        case Tag.longText: return .inline(.text, try longBytes(from: start))
+        case Tag.longBlob: return .inline(.blob, try longBytes(from: start))
         case Tag.besideText: return .beside(try largeValue(.text, from: start))
         case Tag.besideBlob: return .beside(try largeValue(.blob, from: start))
-        case Tag.shortText..<Tag.shortBlob: return .inline(.text(try array(Int(tag & 0x3f))))
-        case Tag.shortBlob..<Tag.shortBlob + 0x40: return .inline(.blob(try array(Int(tag & 0x3f))))
+        case Tag.shortText..<Tag.shortBlob: return .inline(.text, try range(Int(tag & 0x3f)))
+        case Tag.shortBlob..<Tag.shortBlob + 0x40: return .inline(.blob, try range(Int(tag & 0x3f)))
         default: throw failure(.cell, "a cell has the unknown tag \(tag)", at: start)
         }
     }
 
-    private mutating func longBytes(from start: Int) throws(ChangeSetFormatError) -> [UInt8] {
+    private mutating func longBytes(from start: Int) throws(ChangeSetFormatError) -> Range<Int> {
         let length = ChangeSetFormat.shortBytes + Int(try byte())
         guard length <= Limits.inlineValueBytes else {
             throw failure(
                 .limit, "\(length) bytes stand in the body; more than \(Limits.inlineValueBytes) travel beside it",
                 at: start)
         }
-        return try array(length)
+        return try range(length)
     }
 
     private mutating func largeValue(

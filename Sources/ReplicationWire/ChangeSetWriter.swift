@@ -68,12 +68,11 @@ struct ChangeSetWriter {
     init(capacity: Int) { bytes.reserveCapacity(capacity) }
 
     mutating func write(_ changeSet: ChangeSet) {
-        write(changeSet.header)
-        varint(changeSet.tables.count)
+        write(changeSet.header, tableCount: changeSet.tables.count)
         for table in changeSet.tables { write(table, after: changeSet.header.firstStamp) }
     }
 
-    private mutating func write(_ header: ChangeSetHeader) {
+    mutating func write(_ header: ChangeSetHeader, tableCount: Int) {
         bytes += ChangeSetFormat.magic
         write(header.origin)
         varint(header.sequence.rawValue)
@@ -90,23 +89,13 @@ struct ChangeSetWriter {
         varint(header.totalsBefore.bytes)
         varint(header.changes)
         varint(header.besideBytes)
+        varint(tableCount)
     }
 
     private mutating func write(_ table: TableChanges, after firstStamp: Stamp) {
-        write(name: table.table)
-        varint(table.fields.count)
-        for field in table.fields {
-            write(name: field.name)
-            varint(field.columns.count)
-            for column in field.columns { write(name: column) }
-        }
-        varint(table.fieldSets.count)
-        var columnCounts: [Int] = []
-        for fieldSet in table.fieldSets {
-            varint(fieldSetMask(fieldSet))
-            columnCounts.append(fieldSet.reduce(0) { $0 + table.fields[$1].columns.count })
-        }
-        varint(table.rows.count)
+        begin(
+            table.table, fields: table.fields, fieldSets: table.fieldSets.map(fieldSetMask), rowCount: table.rows.count)
+        let columnCounts = table.fieldSets.map { $0.reduce(0) { $0 + table.fields[$1].columns.count } }
         var stamp = firstStamp
         for row in table.rows {
             precondition(row.stamp >= stamp, "rows of \(table.table) are not in the order of their stamps")
@@ -115,13 +104,39 @@ struct ChangeSetWriter {
         }
     }
 
+    /// What stands before a table's rows.
+    mutating func begin(_ table: String, fields: [Field], fieldSets: [UInt64], rowCount: Int) {
+        write(name: table)
+        varint(fields.count)
+        for field in fields {
+            write(name: field.name)
+            varint(field.columns.count)
+            for column in field.columns { write(name: column) }
+        }
+        varint(fieldSets.count)
+        for fieldSet in fieldSets { varint(fieldSet) }
+        varint(rowCount)
+    }
+
+    /// What every row change begins with.
+    @inline(__always)
+    mutating func begin(_ kind: RowChangeKind, _ id: RowID, step: Int64) {
+        bytes.append(kind.rawValue)
+        precondition(id.bytes.count <= RowID.byteCountLimit, "a row's id is too long")
+        bytes.append(UInt8(id.bytes.count))
+        bytes += id.bytes
+        varint(UInt64(step))
+    }
+
+    /// The rest of a row change that lists fields.
+    mutating func append(fieldSet: Int, cells: ArraySlice<UInt8>) {
+        varint(fieldSet)
+        bytes += cells
+    }
+
     @inline(__always)
     private mutating func write(_ row: RowChange, after stamp: Stamp, _ columnCounts: [Int]) {
-        bytes.append(row.kind.rawValue)
-        precondition(row.id.bytes.count <= RowID.byteCountLimit, "a row's id is too long")
-        bytes.append(UInt8(row.id.bytes.count))
-        bytes += row.id.bytes
-        varint(UInt64(row.stamp.rawValue - stamp.rawValue))
+        begin(row.kind, row.id, step: row.stamp.rawValue - stamp.rawValue)
         guard row.kind.listsFields else {
             precondition(row.cells.isEmpty, "a row change that lists no field has cells")
             return
@@ -132,7 +147,7 @@ struct ChangeSetWriter {
     }
 
     @inline(__always)
-    private mutating func write(_ cell: Cell) {
+    mutating func write(_ cell: Cell) {
         typealias Tag = ChangeSetFormat.Tag
         switch cell {
         case .inline(.null): bytes.append(Tag.null)
@@ -142,8 +157,8 @@ struct ChangeSetWriter {
         case .inline(.real(let value)):
             bytes.append(Tag.real)
             bigEndian(value.bitPattern)
-        case .inline(.text(let text)): write(text, short: Tag.shortText, long: Tag.longText)
-        case .inline(.blob(let blob)): write(blob, short: Tag.shortBlob, long: Tag.longBlob)
+        case .inline(.text(let text)): text.withUnsafeBytes { write(.text, $0) }
+        case .inline(.blob(let blob)): blob.withUnsafeBytes { write(.blob, $0) }
         case .beside(let value):
             bytes.append(value.kind == .text ? Tag.besideText : Tag.besideBlob)
             write(value.digest)
@@ -151,13 +166,14 @@ struct ChangeSetWriter {
         }
     }
 
-    @inline(__always)
-    private mutating func write(_ value: [UInt8], short: UInt8, long: UInt8) {
+    /// A text or blob that stands in the body.
+    mutating func write(_ kind: LargeValue.Kind, _ value: UnsafeRawBufferPointer) {
+        typealias Tag = ChangeSetFormat.Tag
         if value.count < ChangeSetFormat.shortBytes {
-            bytes.append(short | UInt8(value.count))
+            bytes.append((kind == .text ? Tag.shortText : Tag.shortBlob) | UInt8(value.count))
         } else {
             precondition(value.count <= Limits.inlineValueBytes, "a large value stands in the body")
-            bytes.append(long)
+            bytes.append(kind == .text ? Tag.longText : Tag.longBlob)
             bytes.append(UInt8(value.count - ChangeSetFormat.shortBytes))
         }
         bytes += value

@@ -56,8 +56,12 @@ enum JournalReader {
         // One more than fits, to see what pause comes before it.
         var merged: [JournalEntry] = []
         while merged.count <= limit {
-            let candidates = queues.indices.filter { heads[$0] < queues[$0].count }
-            guard let next = candidates.min(by: { queues[$0][heads[$0]].at < queues[$1][heads[$1]].at }) else { break }
+            var next: Int?
+            for index in queues.indices where heads[index] < queues[index].count {
+                if let other = next, queues[other][heads[other]].at <= queues[index][heads[index]].at { continue }
+                next = index
+            }
+            guard let next else { break }
             merged.append(queues[next][heads[next]])
             heads[next] += 1
         }

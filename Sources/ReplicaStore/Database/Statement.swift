@@ -162,15 +162,6 @@ struct Statement {
         }
     }
 
-    /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
-    func cell(_ index: Int32) -> Cell {
-        guard let kind = kind(index) else { return .inline(value(index)) }
-        return withBytes(index) { bytes in
-            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
-            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
-        }
-    }
-
     /// A column's bytes where they are what a body says of a value beside it; nil where they are not.
     func bytes(_ index: Int32, matching large: LargeValue) -> [UInt8]? {
         guard kind(index) == large.kind else { return nil }
@@ -180,7 +171,8 @@ struct Statement {
         }
     }
 
-    private func kind(_ index: Int32) -> LargeValue.Kind? {
+    /// Nil where a column is neither text nor blob.
+    func kind(_ index: Int32) -> LargeValue.Kind? {
         switch sqlite3_column_type(handle, index) {
         case SQLITE_TEXT: .text
         case SQLITE_BLOB: .blob
@@ -188,7 +180,8 @@ struct Statement {
         }
     }
 
-    private func withBytes<T>(_ index: Int32, _ body: (UnsafeRawBufferPointer) -> T) -> T {
+    /// A text's or blob's bytes where SQLite holds them.
+    func withBytes<T>(_ index: Int32, _ body: (UnsafeRawBufferPointer) -> T) -> T {
         let start = sqlite3_column_blob(handle, index)
         return body(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, index))))
     }

@@ -47,13 +47,14 @@ final class CompiledTable: Sendable {
 
     func field(named name: String) -> CompiledField? { fieldsByName[name].map { fields[$0] } }
 
-    /// Indices of the fields that a journal mask touches.
-    func fields(touchedBy mask: Int64) -> [Int] {
-        var touched: [Int] = []
-        for (index, field) in fields.enumerated() where field.positions.contains(where: { mask >> Int64($0) & 1 == 1 })
-        {
-            touched.append(index)
+    /// The fields that a journal mask of columns touches: bit n, field n.
+    func fields(touchedBy mask: Int64) -> UInt64 {
+        var fields: UInt64 = 0
+        var rest = UInt64(bitPattern: mask) & (1 << UInt64(columns.count) - 1)
+        while rest != 0 {
+            fields |= 1 << UInt64(fieldOfColumn[rest.trailingZeroBitCount])
+            rest &= rest - 1
         }
-        return touched
+        return fields
     }
 }

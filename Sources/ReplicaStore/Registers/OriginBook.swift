@@ -19,6 +19,8 @@ final class OriginBook {
     private var indexOfOrigin: [Origin: Int] = [:]
     private var indexOfNumber: [Int64: Int] = [:]
     private var seen: [SawKey: UInt64] = [:]
+    /// What was asked for last, and mostly is asked for next.
+    private var latest: (origin: Origin, number: Int64)?
 
     private struct SawKey: Hashable {
         let origin: Int64
@@ -67,7 +69,9 @@ final class OriginBook {
     }
 
     func number(of origin: Origin) throws -> Int64 {
+        if let latest, latest.origin == origin { return latest.number }
         guard let record = self[origin] else { throw ReplicaError.damaged("sync_origins lacks \(origin)") }
+        latest = (origin, record.number)
         return record.number
     }
 

@@ -199,13 +199,11 @@ final class TableStore {
         return try statement.first { statement.values(1..<Int32(table.columns.count + 1)) }
     }
 
-    /// Columns of a row that is alive, by position, as they stand in a change set; nil where there is no such row.
-    /// A column that is not wanted is not read, and given as NULL.
-    func cells(_ id: RowID, isWanted: (Int) -> Bool) throws -> [Cell]? {
+    /// Reads a row that is alive where SQLite holds it: column 0 is the id, 1 and on the columns by position. Nil where
+    /// there is no such row.
+    func withRow<T>(_ id: RowID, _ body: (Statement) throws -> T) throws -> T? {
         selectStatement.bind(1, text: id.bytes)
-        return try selectStatement.first {
-            table.columns.indices.map { isWanted($0) ? selectStatement.cell(Int32($0 + 1)) : .inline(.null) }
-        }
+        return try selectStatement.first { try body(selectStatement) }
     }
 
     private func statements(_ field: CompiledField, alive: Bool) throws -> FieldStatements {
@@ -326,6 +324,8 @@ final class ShapeBook {
     private let writer: Reader
     private var numbers: [[Int64]: Int64] = [:]
     private var fields: [Int64: Set<Int64>] = [:]
+    /// What inserts one after another mostly ask for.
+    private var latest: (table: Int64, mask: UInt64, number: Int64)?
 
     init(_ reader: Reader) { writer = reader }
 
@@ -337,6 +337,15 @@ final class ShapeBook {
             throw ReplicaError.damaged("sync_shapes")
         }
         numbers[fields] = number
+        return number
+    }
+
+    /// - Parameter mask: bit n: field n of the table.
+    func number(of mask: UInt64, _ table: CompiledTable, in writer: Writer) throws -> Int64 {
+        if let latest, latest.table == table.number, latest.mask == mask { return latest.number }
+        let fields = table.fields.indices.filter { mask >> UInt64($0) & 1 == 1 }.map { table.fields[$0].number }
+        let number = try number(of: fields, in: writer)
+        latest = (table.number, mask, number)
         return number
     }
 

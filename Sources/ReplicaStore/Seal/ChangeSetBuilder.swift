@@ -6,12 +6,56 @@ internal import ReplicationModel
 internal import ReplicationWire
 internal import Trust
 
-struct ChangeSetBuilder {
-    private struct TableRows {
-        var fieldSets: [[Int]] = []
-        var rows: [RowChange] = []
+/// Cells that were encoded one after another: their place, and an upper bound on what they add to a change set.
+struct EncodedCells {
+    var range: Range<Int>
+    var bodyCost = 0
+    var besideBytes = 0
+}
+
+extension CellEncoder {
+    /// Encodes a value as it stands in a body, and counts it.
+    mutating func append(_ value: Value, to cells: inout EncodedCells) {
+        let cell = ChangeSetBuilder.cell(value)
+        append(cell)
+        switch cell {
+        case .inline(let value): cells.countInline(value.byteCount)
+        case .beside(let large): cells.count(large)
+        }
+        cells.range = cells.range.lowerBound..<byteCount
     }
 
+    /// The same of a column, whose bytes are read where SQLite holds them.
+    mutating func append(_ column: Int32, of statement: Statement, to cells: inout EncodedCells) {
+        if let kind = statement.kind(column) {
+            statement.withBytes(column) { bytes in
+                if bytes.count <= Limits.inlineValueBytes {
+                    append(kind, bytes)
+                    cells.countInline(bytes.count)
+                } else {
+                    let large = LargeValue(
+                        kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count))
+                    append(.beside(large))
+                    cells.count(large)
+                }
+            }
+            cells.range = cells.range.lowerBound..<byteCount
+        } else {
+            append(statement.value(column), to: &cells)
+        }
+    }
+}
+
+extension EncodedCells {
+    mutating func countInline(_ bytes: Int) { bodyCost += 11 + bytes }
+
+    mutating func count(_ large: LargeValue) {
+        bodyCost += 44
+        besideBytes += Int(large.byteCount)
+    }
+}
+
+struct ChangeSetBuilder {
     /// How much of the limits some row changes take up.
     struct Size {
         private var rows = 0
@@ -20,21 +64,22 @@ struct ChangeSetBuilder {
         var isEmpty: Bool { rows == 0 }
 
         /// Counts one more; false, and unchanged, where it does not fit. One always fits alone.
-        mutating func add(_ id: RowID, _ cells: [Cell]) -> Bool {
-            let cost = ChangeSetBuilder.cost(id, cells)
+        mutating func add(_ id: RowID, _ cells: EncodedCells) -> Bool {
+            // An upper bound on what stands beside the cells: kind, field set, stamp and lengths.
+            let cost = 24 + id.bytes.count + cells.bodyCost
             let fits =
-                rows < Limits.rowChanges && body + cost.body <= Limits.bodyBytes
-                && beside + cost.beside <= Limits.besideBytes
+                rows < Limits.rowChanges && body + cost <= Limits.bodyBytes
+                && beside + cells.besideBytes <= Limits.besideBytes
             guard fits || isEmpty else { return false }
             rows += 1
-            body += cost.body
-            beside += cost.beside
+            body += cost
+            beside += cells.besideBytes
             return true
         }
     }
 
     private let tables: [CompiledTable]
-    private var parts: [TableRows]
+    private var parts: [[EncodedRowChange]]
     private var size = Size()
     private var changes: UInt64 = 0
     private var firstStamp = Stamp.greatest
@@ -42,7 +87,7 @@ struct ChangeSetBuilder {
 
     init(tables: [CompiledTable]) {
         self.tables = tables
-        parts = tables.map { _ in TableRows() }
+        parts = tables.map { _ in [] }
     }
 
     var isEmpty: Bool { size.isEmpty }
@@ -58,54 +103,35 @@ struct ChangeSetBuilder {
         }
     }
 
-    /// An upper bound on what a row change adds: kind, field set, stamp and lengths in 24 bytes, 40 for a value beside.
-    private static func cost(_ id: RowID, _ cells: [Cell]) -> (body: Int, beside: Int) {
-        var body = 24 + id.bytes.count
-        var beside = 0
-        for cell in cells {
-            switch cell {
-            case .inline(let value): body += 11 + value.byteCount
-            case .beside(let large):
-                body += 44
-                beside += Int(large.byteCount)
-            }
-        }
-        return (body, beside)
-    }
-
-    mutating func add(table: Int, kind: RowChangeKind, id: RowID, stamp: Stamp, fields: [Int], cells: [Cell]) {
+    /// - Parameter fields: bit n: field n of the table is written.
+    mutating func add(
+        table: Int, kind: RowChangeKind, id: RowID, stamp: Stamp, fields: UInt64, cells: EncodedCells
+    ) {
         let fits = size.add(id, cells)
         precondition(fits, "a change set is cut before it is full")
-        changes += UInt64(fields.count) + (kind.writesExistence ? 1 : 0)
+        changes += UInt64(fields.nonzeroBitCount) + (kind.writesExistence ? 1 : 0)
         firstStamp = min(firstStamp, stamp)
         lastStamp = max(lastStamp, stamp)
-        var fieldSet = 0
-        if kind == .insert || kind == .update {
-            if let known = parts[table].fieldSets.firstIndex(of: fields) {
-                fieldSet = known
-            } else {
-                fieldSet = parts[table].fieldSets.count
-                parts[table].fieldSets.append(fields)
-            }
-        }
-        parts[table].rows.append(RowChange(kind: kind, id: id, stamp: stamp, fieldSet: fieldSet, cells: cells))
+        parts[table].append(EncodedRowChange(kind: kind, id: id, stamp: stamp, fields: fields, cells: cells.range))
     }
 
+    /// Header and body, of cells that were encoded with `encoder`.
     func changeSet(
-        origin: Origin, sequence: SequenceNumber, previous: Digest, contextChanges: VersionVector, totalsBefore: Totals
-    ) -> ChangeSet {
+        origin: Origin, sequence: SequenceNumber, previous: Digest, contextChanges: VersionVector, totalsBefore: Totals,
+        encoder: CellEncoder
+    ) -> (header: ChangeSetHeader, body: [UInt8]) {
         let header = ChangeSetHeader(
             origin: origin, sequence: sequence, previous: previous, contextChanges: contextChanges,
-            firstStamp: firstStamp,
-            lastStamp: lastStamp, totalsBefore: totalsBefore, changes: changes, besideBytes: UInt64(size.beside))
-        let changed = zip(tables, parts).filter { !$0.1.rows.isEmpty }.sorted { $0.0.name < $1.0.name }
-        return ChangeSet(
-            header: header,
-            tables: changed.map { table, part in
-                TableChanges(
+            firstStamp: firstStamp, lastStamp: lastStamp, totalsBefore: totalsBefore, changes: changes,
+            besideBytes: UInt64(size.beside))
+        let changed = zip(tables, parts).filter { !$0.1.isEmpty }.sorted { $0.0.name < $1.0.name }
+        let body = ChangeSetCodec.encode(
+            header,
+            changed.map { table, rows in
+                EncodedTableChanges(
                     table: table.name, fields: table.fields.map { Field(name: $0.name, columns: $0.columns) },
-                    fieldSets: part.fieldSets, rows: part.rows
-                ).normalized()
-            })
+                    rows: rows)
+            }, cells: encoder)
+        return (header, body)
     }
 }

@@ -18,6 +18,10 @@ final class Sealer {
     private let key: SigningKey
     private var writer: Writer { transaction.writer }
     private var builder: ChangeSetBuilder
+    /// The cells of the chunk that is being sealed.
+    private var encoder = CellEncoder()
+    /// By index in the transaction's tables.
+    private var stores: [TableStore?]
     private var stamp: Stamp
     private let check: ClockCheck
     private var own: OriginRecord
@@ -30,6 +34,7 @@ final class Sealer {
         stamp = max(transaction.origins.greatestStamp, try transaction.stampFloor())
         check = try ClockCheck(transaction.writer, now: transaction.now)
         builder = ChangeSetBuilder(tables: transaction.tables)
+        stores = transaction.tables.map { _ in nil }
     }
 
     /// Seals everything there is, a chunk at a time.
@@ -41,73 +46,29 @@ final class Sealer {
     func sealChunk(limit: Int = Limits.rowChanges) throws -> Bool {
         let chunk = try JournalReader.chunk(transaction.tables, limit: limit, writer)
         guard !chunk.entries.isEmpty else { return true }
-        let (rows, stamps) = coalesce(chunk)
+        encoder = CellEncoder()
+        var rows = PendingRows(tables: transaction.tables, capacity: chunk.entries.count)
+        var stamps: [Stamp] = []
+        stamps.reserveCapacity(chunk.entries.count)
+        for entry in chunk.entries {
+            stamp = stamp.following(at: check.time(of: entry.at))
+            stamps.append(stamp)
+            rows.add(entry, at: stamp)
+        }
         let later = try laterWrites(chunk, rows)
         var writes: [RowWrite] = []
-        for row in rows { try appendWrites(of: row, later: later[row.table], to: &writes) }
-        writes.sort { $0.stamp < $1.stamp }
+        writes.reserveCapacity(rows.rows.count)
+        for row in rows.rows { try appendWrites(of: row, rows, later: later[row.table], to: &writes) }
+        // Where no row was written twice they are in order already.
+        if zip(writes, writes.dropFirst()).contains(where: { $0.stamp > $1.stamp }) {
+            writes.sort { $0.stamp < $1.stamp }
+        }
         try seal(writes, pauses: Self.pauses(before: writes, in: chunk, stamps))
         for (index, number) in chunk.lastNumbers.enumerated() {
             guard let number else { continue }
             try JournalRuns.advance(transaction.tables[index], to: number, in: writer)
         }
         return chunk.reachesEnd
-    }
-
-    // MARK: Coalescing: the last write of each register counts
-
-    private struct PendingRow {
-        let table: Int
-        let id: RowID
-        var existence: (kind: RowChangeKind, stamp: Stamp)?
-        var fieldStamps: [Stamp?]
-        /// The journal entry that keeps the values of a row deleted in this chunk.
-        var deletion: Int64?
-    }
-
-    private struct RowKey: Hashable {
-        let table: Int
-        let id: RowID
-    }
-
-    /// - Returns: also the stamp of each entry.
-    private func coalesce(_ chunk: JournalChunk) -> (rows: [PendingRow], stamps: [Stamp]) {
-        var stamps: [Stamp] = []
-        stamps.reserveCapacity(chunk.entries.count)
-        var rows: [PendingRow] = []
-        rows.reserveCapacity(chunk.entries.count)
-        var index: [RowKey: Int] = [:]
-        index.reserveCapacity(chunk.entries.count)
-        for entry in chunk.entries {
-            stamp = stamp.following(at: check.time(of: entry.at))
-            stamps.append(stamp)
-            let table = transaction.tables[entry.table]
-            let key = RowKey(table: entry.table, id: entry.id)
-            let place = index[key] ?? rows.count
-            if place == rows.count {
-                index[key] = place
-                rows.append(
-                    PendingRow(
-                        table: entry.table, id: entry.id,
-                        fieldStamps: [Stamp?](repeating: nil, count: table.fields.count)))
-            }
-            switch entry.operation {
-            case .insert:
-                rows[place].existence = (.insert, stamp)
-                rows[place].deletion = nil
-                rows[place].fieldStamps = [Stamp?](repeating: stamp, count: table.fields.count)
-            case .update:
-                for field in table.fields(touchedBy: entry.mask) { rows[place].fieldStamps[field] = stamp }
-            case .delete:
-                rows[place].existence = (.delete, stamp)
-                rows[place].deletion = entry.n
-            case .undelete:
-                rows[place].existence = (.undelete, stamp)
-                rows[place].deletion = nil
-            case .overwritten: break
-            }
-        }
-        return (rows, stamps)
     }
 
     /// For each write, the longest pause between the entries that lie between it and the write before it.
@@ -123,12 +84,12 @@ final class Sealer {
         }
     }
 
-    private func laterWrites(_ chunk: JournalChunk, _ rows: [PendingRow]) throws -> [JournalReader.LaterWrites?] {
+    private func laterWrites(_ chunk: JournalChunk, _ rows: PendingRows) throws -> [JournalReader.LaterWrites?] {
         var later = [JournalReader.LaterWrites?](repeating: nil, count: transaction.tables.count)
         guard !chunk.reachesEnd else { return later }
         for (index, table) in transaction.tables.enumerated() {
             guard let last = chunk.lastNumbers[index] else { continue }
-            let ids = Set(rows.lazy.filter { $0.table == index }.map(\.id))
+            let ids = Set(rows.rows.lazy.filter { $0.table == index }.map(\.id))
             later[index] = try JournalReader.laterWrites(to: ids, in: table, after: last, writer)
         }
         return later
@@ -141,105 +102,145 @@ final class Sealer {
         let id: RowID
         let kind: RowChangeKind
         let stamp: Stamp
-        /// Indices of fields, ascending.
-        let fields: [Int]
-        /// By column position; NULL stands for what was not written.
-        let cells: [Cell]
+        /// Bit n: field n of the table.
+        let fields: UInt64
+        var cells: EncodedCells
         /// The journal entry that keeps what a delete moves to the graveyard; its values may be large, so they are read
         /// when their turn comes.
         var deletion: Int64?
     }
 
-    private func appendWrites(of row: PendingRow, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]) throws
-    {
+    private func appendWrites(
+        of row: PendingRow, _ rows: PendingRows, later: JournalReader.LaterWrites?, to writes: inout [RowWrite]
+    ) throws {
         if let later, later.replaced.contains(row.id), row.deletion == nil { return }
         let table = transaction.tables[row.table]
-        var existence = row.existence
-        var fieldStamps = row.fieldStamps
-        let buried = try row.deletion.map { try JournalReader.oldValues(of: table, n: $0, writer) }
-        let cells = try self.cells(of: row, table, buried, later)
-        if cells == nil, existence?.kind != .delete {
-            // Gone without a trace: some program deleted it with triggers switched off. The row is deleted here, so say so.
-            existence = (.delete, fieldStamps.compactMap { $0 }.max() ?? existence?.stamp ?? stamp)
-            fieldStamps = fieldStamps.map { _ in nil }
+        let first = writes.count
+        appendWrites(of: row, rows.stamps(of: row), to: &writes)
+        if let deletion = row.deletion {
+            let buried = try JournalReader.oldValues(of: table, n: deletion, writer)
+            encode(writes[first...].indices, of: &writes, table) { encoder.append(buried[$0], to: &$1) }
+            return
         }
-        func write(_ kind: RowChangeKind, _ stamp: Stamp, fields: [Int]) -> RowWrite {
-            RowWrite(table: row.table, id: row.id, kind: kind, stamp: stamp, fields: fields, cells: cells ?? [])
+        let store = try store(row.table)
+        if let places = later?.places[row.id] {
+            var values = try store.values(row.id, alive: true) ?? table.columns.map { _ in .null }
+            for n in Set(places.values) {
+                let old = try JournalReader.oldValues(of: table, n: n, writer)
+                for (position, place) in places where place == n { values[position] = old[position] }
+            }
+            encode(writes[first...].indices, of: &writes, table) { encoder.append(values[$0], to: &$1) }
+            return
         }
-        if let existence {
-            let fields =
-                existence.kind == .insert ? fieldStamps.indices.filter { fieldStamps[$0] == existence.stamp } : []
-            var write = write(existence.kind, existence.stamp, fields: fields)
+        let isThere: Void? = try store.withRow(row.id) { statement in
+            encode(writes[first...].indices, of: &writes, table) {
+                encoder.append(Int32($0 + 1), of: statement, to: &$1)
+            }
+        }
+        guard isThere == nil else { return }
+        // Gone without a trace: some program deleted it with triggers switched off. The row is deleted here, so say so.
+        writes.removeSubrange(first...)
+        let gone = rows.stamps(of: row).max() ?? .zero
+        writes.append(
+            RowWrite(
+                table: row.table, id: row.id, kind: .delete, stamp: gone > .zero ? gone : row.existence?.stamp ?? stamp,
+                fields: 0, cells: EncodedCells(range: 0..<0)))
+    }
+
+    /// - Parameter fieldStamps: one a field, zero where it was not written.
+    private func appendWrites(of row: PendingRow, _ fieldStamps: ArraySlice<Stamp>, to writes: inout [RowWrite]) {
+        func write(_ kind: RowChangeKind, _ stamp: Stamp, _ fields: UInt64) -> RowWrite {
+            RowWrite(
+                table: row.table, id: row.id, kind: kind, stamp: stamp, fields: fields,
+                cells: EncodedCells(range: 0..<0))
+        }
+        func fields(at stamp: Stamp) -> UInt64 {
+            var fields: UInt64 = 0
+            for (field, other) in fieldStamps.enumerated() where other == stamp { fields |= 1 << UInt64(field) }
+            return fields
+        }
+        var rest: UInt64 = 0
+        for (field, stamp) in fieldStamps.enumerated() where stamp > .zero { rest |= 1 << UInt64(field) }
+        if let existence = row.existence {
+            let written = existence.kind == .insert ? fields(at: existence.stamp) : 0
+            rest &= ~written
+            var write = write(existence.kind, existence.stamp, written)
             if existence.kind == .delete { write.deletion = row.deletion }
             writes.append(write)
         }
-        var written = existence.map { [$0.stamp] } ?? []
-        for case let stamp? in fieldStamps where !written.contains(stamp) {
-            written.append(stamp)
-            writes.append(write(.update, stamp, fields: fieldStamps.indices.filter { fieldStamps[$0] == stamp }))
+        while rest != 0 {
+            let stamp = fieldStamps[fieldStamps.startIndex + rest.trailingZeroBitCount]
+            let written = fields(at: stamp)
+            rest &= ~written
+            writes.append(write(.update, stamp, written))
         }
     }
 
-    /// The columns that were written, by position, at the end of the chunk or before the row's deletion; nil where there
-    /// is no such row.
-    private func cells(
-        of row: PendingRow, _ table: CompiledTable, _ buried: [Value]?, _ later: JournalReader.LaterWrites?
-    ) throws -> [Cell]? {
-        func isWritten(_ position: Int) -> Bool { row.fieldStamps[table.fieldOfColumn[position]] != nil }
-        if let buried {
-            return buried.indices.map { isWritten($0) ? ChangeSetBuilder.cell(buried[$0]) : .inline(.null) }
+    /// Encodes the cells of one row's writes.
+    ///
+    /// - Parameter append: encodes the column at a position.
+    private func encode(
+        _ places: Range<Int>, of writes: inout [RowWrite], _ table: CompiledTable,
+        _ append: (Int, inout EncodedCells) -> Void
+    ) {
+        for place in places {
+            writes[place].cells.range = encoder.byteCount..<encoder.byteCount
+            var rest = writes[place].fields
+            while rest != 0 {
+                for position in table.fields[rest.trailingZeroBitCount].positions {
+                    append(position, &writes[place].cells)
+                }
+                rest &= rest - 1
+            }
         }
-        let current = try transaction.store(table).cells(row.id, isWanted: isWritten)
-        guard let places = later?.places[row.id] else { return current }
-        var cells = current ?? [Cell](repeating: .inline(.null), count: table.columns.count)
-        for n in Set(places.values) {
-            let old = try JournalReader.oldValues(of: table, n: n, writer)
-            for (position, place) in places where place == n { cells[position] = ChangeSetBuilder.cell(old[position]) }
-        }
-        return cells
     }
 
     // MARK: One row change, into the body and into the metadata
 
+    private func store(_ table: Int) throws -> TableStore {
+        if let store = stores[table] { return store }
+        let store = try transaction.store(transaction.tables[table])
+        stores[table] = store
+        return store
+    }
+
     /// Seals writes, ascending by stamp, into as few change sets as the limits allow, cut where the writer paused.
     private func seal(_ writes: [RowWrite], pauses: [Int64]) throws {
-        let cells = writes.map { write in
-            write.fields.flatMap { field in
-                transaction.tables[write.table].fields[field].positions.map { write.cells[$0] }
-            }
-        }
         var start = 0
         while start < writes.count {
             var size = ChangeSetBuilder.Size()
             var end = start
-            while end < writes.count, size.add(writes[end].id, cells[end]) { end += 1 }
+            while end < writes.count, size.add(writes[end].id, writes[end].cells) { end += 1 }
             if end < writes.count { end = TransactionBorder.cut(in: start..<end) { pauses[$0] } }
-            for index in start..<end { try seal(writes[index], cells[index]) }
+            for index in start..<end { try seal(writes[index]) }
             try flush()
             start = end
         }
     }
 
-    private func seal(_ write: RowWrite, _ cells: [Cell]) throws {
-        let table = transaction.tables[write.table]
+    private func seal(_ write: RowWrite) throws {
         builder.add(
-            table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields, cells: cells)
-        let version = Version(stamp: write.stamp, origin: own.origin, sequence: own.applied.next)
-        try record(write, version, table)
+            table: write.table, kind: write.kind, id: write.id, stamp: write.stamp, fields: write.fields,
+            cells: write.cells)
+        try record(write, Version(stamp: write.stamp, origin: own.origin, sequence: own.applied.next))
     }
 
-    private func record(_ write: RowWrite, _ version: Version, _ table: CompiledTable) throws {
-        let store = try transaction.store(table)
-        let numbers = write.fields.map { table.fields[$0].number }
+    private func record(_ write: RowWrite, _ version: Version) throws {
+        let table = transaction.tables[write.table]
+        let store = try store(write.table)
         if write.kind == .insert {
-            let shape = try transaction.shapes.number(of: numbers, in: writer)
+            let shape = try transaction.shapes.number(of: write.fields, table, in: writer)
             if try store.insertRow(write.id, shape: shape, version: version) != nil { return }
         }
         let state = try store.findOrMake(write.id)
         if write.kind.writesExistence {
             try overwrite(CompiledField.existence, of: state, by: version, table, store)
         }
-        for number in numbers { try overwrite(number, of: state, by: version, table, store) }
+        var rest = write.fields
+        while rest != 0 {
+            try overwrite(table.fields[rest.trailingZeroBitCount].number, of: state, by: version, table, store)
+            rest &= rest - 1
+        }
         switch write.kind {
         case .insert, .undelete:
             if !state.alive {
@@ -274,12 +275,11 @@ final class Sealer {
     private func flush() throws {
         guard !builder.isEmpty else { return }
         let context = try contextChanges()
-        let changeSet = builder.changeSet(
+        let (header, body) = builder.changeSet(
             origin: own.origin, sequence: own.applied.next, previous: own.digest, contextChanges: context,
-            totalsBefore: own.totals)
-        let body = ChangeSetCodec.encode(changeSet)
+            totalsBefore: own.totals, encoder: encoder)
         // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
-        guard try ChangeSetCodec.decode(body) == changeSet else {
+        guard try ChangeSetCodec.check(body) == header else {
             throw ReplicaError.damaged("a change set being sealed")
         }
         let digest = SHA256.digest(body)
@@ -287,10 +287,10 @@ final class Sealer {
         try transaction.origins.extendContext(of: own.number, at: own.applied.next, by: context, in: writer)
         try transaction.append(
             LoggedChangeSet(
-                header: changeSet.header, body: body, digest: digest, signature: signature, receivedFrom: nil))
+                header: header, body: body, digest: digest, signature: signature, receivedFrom: nil))
         own = try transaction.origins.record(for: own.origin, in: writer)
         report.changeSets += 1
-        report.changes += changeSet.header.changes
+        report.changes += header.changes
         builder = ChangeSetBuilder(tables: transaction.tables)
     }
 
