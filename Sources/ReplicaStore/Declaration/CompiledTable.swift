@@ -48,7 +48,7 @@ final class CompiledTable: Sendable {
     func field(named name: String) -> CompiledField? { fieldsByName[name].map { fields[$0] } }
 
     /// The fields that a journal mask of columns touches: bit n, field n.
-    func fields(touchedBy mask: Int64) -> UInt64 {
+    func fieldSet(touchedBy mask: Int64) -> UInt64 {
         var fields: UInt64 = 0
         var rest = UInt64(bitPattern: mask) & (1 << UInt64(columns.count) - 1)
         while rest != 0 {
@@ -56,5 +56,11 @@ final class CompiledTable: Sendable {
             rest &= rest - 1
         }
         return fields
+    }
+
+    /// The same as indices of fields, ascending.
+    func fields(touchedBy mask: Int64) -> [Int] {
+        let touched = fieldSet(touchedBy: mask)
+        return fields.indices.filter { touched >> UInt64($0) & 1 == 1 }
     }
 }

@@ -47,7 +47,7 @@ struct PendingRows {
             rows[place].deletion = nil
             for index in range(of: rows[place]) { stamps[index] = stamp }
         case .update:
-            var rest = tables[entry.table].fields(touchedBy: entry.mask)
+            var rest = tables[entry.table].fieldSet(touchedBy: entry.mask)
             while rest != 0 {
                 stamps[rows[place].stampsStart + rest.trailingZeroBitCount] = stamp
                 rest &= rest - 1
