@@ -185,7 +185,9 @@ public final class Replica: Sendable {
     @discardableResult
     public func seal() throws -> SealReport {
         var report = SealReport()
-        guard try connections.engineRead({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else { return report }
+        guard try connections.engineRead({ try JournalReader.hasUnsealed(Declaration.load($0), $0) }) else {
+            return report
+        }
         var reachedEnd = false
         while !reachedEnd {
             try engineWrite { writer in

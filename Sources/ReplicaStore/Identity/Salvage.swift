@@ -61,7 +61,8 @@ private struct Side {
 
     /// The writer is only read with: the stores' statements are prepared on one.
     init(_ reader: Reader) throws {
-        transaction = try EngineTransaction(Writer(reader.database, reader.declarations), now: WallClock(milliseconds: 0))
+        transaction = try EngineTransaction(
+            Writer(reader.database, reader.declarations), now: WallClock(milliseconds: 0))
     }
 
     /// The greatest write known of a register; nil for none.
