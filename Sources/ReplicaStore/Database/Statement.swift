@@ -162,6 +162,15 @@ struct Statement {
         }
     }
 
+    /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
+    func cell(_ index: Int32) -> Cell {
+        guard let kind = kind(index) else { return .inline(value(index)) }
+        return withBytes(index) { bytes in
+            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
+            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
+        }
+    }
+
     /// A column's bytes where they are what a body says of a value beside it; nil where they are not.
     func bytes(_ index: Int32, matching large: LargeValue) -> [UInt8]? {
         guard kind(index) == large.kind else { return nil }

@@ -16,42 +16,40 @@ struct EncodedCells {
 extension CellEncoder {
     /// Encodes a value as it stands in a body, and counts it.
     mutating func append(_ value: Value, to cells: inout EncodedCells) {
-        let cell = ChangeSetBuilder.cell(value)
-        append(cell)
-        switch cell {
-        case .inline(let value): cells.countInline(value.byteCount)
-        case .beside(let large): cells.count(large)
-        }
-        cells.range = cells.range.lowerBound..<byteCount
+        append(ChangeSetBuilder.cell(value), to: &cells)
     }
 
     /// The same of a column, whose bytes are read where SQLite holds them.
     mutating func append(_ column: Int32, of statement: Statement, to cells: inout EncodedCells) {
-        if let kind = statement.kind(column) {
-            statement.withBytes(column) { bytes in
-                if bytes.count <= Limits.inlineValueBytes {
-                    append(kind, bytes)
-                    cells.countInline(bytes.count)
-                } else {
-                    let large = LargeValue(
-                        kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count))
-                    append(.beside(large))
-                    cells.count(large)
-                }
-            }
-            cells.range = cells.range.lowerBound..<byteCount
-        } else {
-            append(statement.value(column), to: &cells)
+        guard let kind = statement.kind(column) else { return append(statement.cell(column), to: &cells) }
+        let isInline = statement.withBytes(column) { bytes in
+            guard bytes.count <= Limits.inlineValueBytes else { return false }
+            append(kind, bytes)
+            cells.countInline(bytes.count, upTo: byteCount)
+            return true
+        }
+        if !isInline { append(statement.cell(column), to: &cells) }
+    }
+
+    private mutating func append(_ cell: Cell, to cells: inout EncodedCells) {
+        append(cell)
+        switch cell {
+        case .inline(let value): cells.countInline(value.byteCount, upTo: byteCount)
+        case .beside(let large): cells.count(large, upTo: byteCount)
         }
     }
 }
 
 extension EncodedCells {
-    mutating func countInline(_ bytes: Int) { bodyCost += 11 + bytes }
+    fileprivate mutating func countInline(_ bytes: Int, upTo end: Int) {
+        bodyCost += 11 + bytes
+        range = range.lowerBound..<end
+    }
 
-    mutating func count(_ large: LargeValue) {
+    fileprivate mutating func count(_ large: LargeValue, upTo end: Int) {
         bodyCost += 44
         besideBytes += Int(large.byteCount)
+        range = range.lowerBound..<end
     }
 }
 
