@@ -26,6 +26,21 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// One function of bytes for each decoder that a stranger can reach: a test target, or, where `Deploy/fuzz` asks for it, the
+/// program that libFuzzer drives.
+let isFuzzing = Context.environment["SYNCNODE_FUZZ"] != nil
+let fuzzed: [Target.Dependency] = [
+    "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
+    nioCore,
+]
+let fuzzing: Target =
+    isFuzzing
+    ? .executableTarget(
+        name: "fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Found", "DecoderTests.swift"],
+        swiftSettings: strict)
+    : .testTarget(
+        name: "FuzzTests", dependencies: fuzzed, exclude: ["Found", "Driver"], swiftSettings: strict)
+
 let package = Package(
     name: "syncnode",
     products: [
@@ -92,6 +107,7 @@ let package = Package(
                 "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "PeerTransport", nioCore, nioPosix,
                 nioEmbedded,
             ]),
+        fuzzing,
         // The real binary, and enough of its parts to play a peer that lies.
         tests(
             "ProcessTests",

@@ -96,6 +96,16 @@ public final class NodeService: Service {
             await answerJoin(link)
             return
         }
+        guard sessions.count(of: peer.nodeID) < SessionBoard.sessionsOfPeer else {
+            logger.warning(
+                "too many sessions", metadata: ["peer": "\(peer.name)", "limit": "\(SessionBoard.sessionsOfPeer)"])
+            let notice = ErrorNotice(
+                code: .busy, message: "\(SessionBoard.sessionsOfPeer) sessions of this node are open",
+                retryAfterMilliseconds: 10_000)
+            try? await link.send([.error(notice)])
+            await link.close()
+            return
+        }
         do {
             try await BlockingWork.run { [node] in
                 try node.replica.addRosterRecords(node.roster.merging(records: [peer.der]).added.map(\.bytes))

@@ -9,6 +9,9 @@ internal import Synchronization
 internal import Trust
 
 final class SessionBoard: Sendable {
+    /// Sessions that one peer may have open: a live one each way, and its user's commands beside them.
+    static let sessionsOfPeer = 8
+
     struct Ticket: Hashable {
         fileprivate let number: UInt64
     }
@@ -46,6 +49,9 @@ final class SessionBoard: Sendable {
             driver.refuse(ErrorNotice(code: .refused, message: "this node was revoked"))
         }
     }
+
+    /// How many of one peer's sessions are open: each may keep `FrameLimits.greatestWindowBytes` and more waiting.
+    func count(of peer: NodeID) -> Int { state.withLock { $0.sessions.values.count { $0.peer == peer } } }
 
     func hasLive(_ peer: NodeID, but other: Ticket? = nil) -> Bool {
         state.withLock { $0.sessions.contains { $0.key != other && $0.value.peer == peer && $0.value.isLive } }

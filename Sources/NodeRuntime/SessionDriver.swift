@@ -46,6 +46,8 @@ final class SessionDriver: Sendable {
     private let hasEnded = Atomic(false)
     private let observation = Mutex(PendingObservation())
     private let changeIsPending = Mutex(false)
+    /// What the peer said of other nodes and is not written down yet.
+    private let thirdNodes = Mutex(PendingThirdNodes())
     private let live: Mutex<Bool>
     private let lastProgress = Mutex(Monotonic.now)
     /// What TLS said where one side does not believe the other's certificate.
@@ -55,6 +57,11 @@ final class SessionDriver: Sendable {
     private struct Queued {
         var inbound = 0
         var outbound = 0
+    }
+
+    private struct PendingThirdNodes {
+        var latest: [ThirdNode]?
+        var isBeingWritten = false
     }
 
     private struct PendingObservation {
@@ -441,17 +448,33 @@ final class SessionDriver: Sendable {
         while let writer = observation.withLock({ $0.writer }) { await writer.value }
     }
 
+    /// Keeps what the peer says of other members; of nodes that the roster does not know nothing is kept, or a peer could
+    /// fill the disk with nodes of its own making. Of what comes faster than it is written only the latest counts.
     private func remember(_ nodes: [ThirdNode]) {
+        guard rehearsal == nil else { return }
+        let isFirst = thirdNodes.withLock { pending in
+            defer { pending.isBeingWritten = true }
+            pending.latest = nodes
+            return !pending.isBeingWritten
+        }
+        guard isFirst else { return }
         Task {
-            do {
-                try await BlockingWork.run { [node, peer] in
-                    for third in nodes where third.node != node.id {
-                        try node.replica.observe(
-                            third.node, SecondHand(applied: third.applied, at: third.asOf, from: peer))
+            while let latest = thirdNodes.withLock({ pending -> [ThirdNode]? in
+                defer { pending.latest = nil }
+                if pending.latest == nil { pending.isBeingWritten = false }
+                return pending.latest
+            }) {
+                do {
+                    try await BlockingWork.run { [node, peer] in
+                        let roster = node.roster
+                        for third in latest where third.node != node.id && roster.member(third.node) != nil {
+                            try node.replica.observe(
+                                third.node, SecondHand(applied: third.applied, at: third.asOf, from: peer))
+                        }
                     }
+                } catch {
+                    logger.warning("cannot remember third nodes", metadata: ["error": "\(error)"])
                 }
-            } catch {
-                logger.warning("cannot remember third nodes", metadata: ["error": "\(error)"])
             }
         }
     }
@@ -482,8 +505,27 @@ extension SessionInput {
 }
 
 extension ExchangeFrame {
-    /// About what a frame holds in memory: its flow bytes, and what any frame may hold beside them.
-    var memoryBytes: Int { Int(clamping: flowBytes) + 1024 }
+    /// About what a frame holds in memory, at most.
+    var memoryBytes: Int {
+        let content: Int =
+            switch self {
+            case .changeSet, .values: Int(clamping: flowBytes)
+            case .greeting(let greeting):
+                Self.bytes(greeting.applied.entries.count + greeting.safeBelow.entries.count, held: greeting.held)
+            case .wholeVector(let vector), .streamEnd(let vector), .announcement(let vector): Self.bytes(vector.count)
+            case .acknowledgement(let told):
+                Self.bytes(told.applied.count + told.safeBelow.entries.count, held: told.held)
+            case .thirdNodes(let nodes): nodes.reduce(0) { $0 + Self.bytes($1.applied.count) + 128 }
+            case .rosterRecords(let roster): roster.records.reduce(0) { $0 + $1.count + 64 }
+            case .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
+            }
+        return content + 1024
+    }
+
+    /// Of vectors' entries, each of 32 bytes in a table that is half empty at worst, and of held change sets.
+    private static func bytes(_ entries: Int, held: [HeldChangeSet] = []) -> Int {
+        entries * 64 + held.reduce(0) { $0 + $1.detail.utf8.count + 128 }
+    }
 }
 
 extension Node {

@@ -64,7 +64,8 @@ struct PeerKnowledge: Sendable {
         for one in news {
             let origin = one.dot.origin
             guard one.dot.sequence > confirmed[origin] else { continue }
-            guard held[origin] != nil || held.count < Limits.origins else { continue }
+            // Of more origins than a greeting tells, nothing is kept: what is sent of them is held once more.
+            guard held[origin] != nil || held.count < FrameLimits.held else { continue }
             if let known = held[origin], known.dot.sequence <= one.dot.sequence { continue }
             held[origin] = one
         }

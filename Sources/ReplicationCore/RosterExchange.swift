@@ -13,6 +13,7 @@ struct RosterExchange: Sendable {
     private var waiting: [RosterRecords] = []
     private var merging: RosterRecords?
     private var receivedRecords = 0
+    private var receivedBytes = 0
     /// This side's roster went out in this session, as it was with this digest.
     private var toldDigest: [UInt8]?
     private(set) var peerDigest: [UInt8] = []
@@ -65,6 +66,10 @@ struct RosterExchange: Sendable {
         if records.records.isEmpty { receivedRecords += 1 }
         guard receivedRecords <= FrameLimits.rosterRecordsInSession else {
             throw Violation(.tooLarge, "more than \(FrameLimits.rosterRecordsInSession) roster records")
+        }
+        receivedBytes += records.records.reduce(0) { $0 + $1.count }
+        guard receivedBytes <= FrameLimits.rosterBytesInSession else {
+            throw Violation(.tooLarge, "more than \(FrameLimits.rosterBytesInSession) bytes of roster records")
         }
         waiting.append(records)
     }

@@ -21,6 +21,9 @@ public enum Limits {
     public static let besideBytes = 32 << 20
     /// Origins in one vector or context. At 24 bytes and a number each, 16,384 stay under half a megabyte.
     public static let origins = 16_384
+    /// Origins of one node: what a revocation can list, so that every node can be revoked. A node takes a new one where its
+    /// replica was restored or copied, so it has a handful.
+    public static let originsOfNode = 960
     /// Tables in one change set.
     public static let tables = 256
     /// Bytes of a table's, column's or field's name.

@@ -26,6 +26,7 @@ extension FrameCodec {
         guard bytes.count <= FrameLimits.frameBytes else {
             throw .tooLarge("a frame of \(bytes.count) bytes is more than \(FrameLimits.frameBytes)")
         }
+        try FrameScan.check(bytes)
         let wire: WireFrame
         do {
             wire = try WireFrame(serializedBytes: bytes)
@@ -111,6 +112,10 @@ extension FrameCodec {
         guard (1...FrameLimits.sequence).contains(header.sequence.rawValue) else {
             throw .malformed("a change set numbered \(header.sequence)")
         }
+        guard Int(wire.valueCount) <= FrameLimits.valuesBeside else {
+            throw .tooLarge("change set: \(wire.valueCount) values beside it")
+        }
+        guard wire.absent.count <= Int(wire.valueCount) else { throw .malformed("change set: more absent than values") }
         let absent = wire.absent.map { Int($0) }
         guard zip(absent, absent.dropFirst()).allSatisfy({ $0 < $1 }), absent.last ?? -1 < Int(wire.valueCount) else {
             throw .malformed("change set: absent values that do not ascend within the count")
@@ -258,9 +263,14 @@ extension FrameCodec {
         return WallClock(milliseconds: milliseconds)
     }
 
+    /// For people: it reaches logs and terminals, so each control character is read as a space.
     private static func text(_ text: String, _ field: String) throws(FrameError) -> String {
         guard text.utf8.count <= FrameLimits.textBytes else { throw .tooLarge("\(field) of \(text.utf8.count) bytes") }
-        return text
+        func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.generalCategory == .control }
+        guard text.unicodeScalars.contains(where: isControl) else { return text }
+        var shown = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars { shown.append(isControl(scalar) ? " " : scalar) }
+        return String(shown)
     }
 
     static func identifier(_ data: Data, _ field: String) throws(FrameError) -> Identifier128? {

@@ -16,6 +16,12 @@ public enum FrameLimits {
     public static let valuesFrameBytes = 256 << 10
     /// All the values beside one change set: what sealing allows, and the one row that may go beyond it.
     public static let besideBytes = UInt64(Limits.besideBytes + Limits.rowBytes)
+    /// Values beside one change set: each has more bytes than one in the body may have.
+    public static let valuesBeside = Int(besideBytes) / (Limits.inlineValueBytes + 1)
+    /// Elements of a repeated field that are bytes, text or messages: 1,024 change sets held, and 1,022 values of 257 bytes
+    /// with a piece before and one after. Two bytes on the wire become some hundred in memory, so they are counted before
+    /// a frame is decoded.
+    public static let elements = 1_024
     /// The greatest sequence number. 16,384 origins (2^14) of 2^48 change sets still add up within 64 bits.
     public static let sequence: UInt64 = 1 << 48
     /// The greatest clock reading and count: any sum or difference of two stays within 64 bits. The year 287396.
@@ -26,6 +32,8 @@ public enum FrameLimits {
     public static let rosterRecordsInFrame = 200
     /// Roster records that a peer may send in one session: 16 for each of 1,024 nodes.
     public static let rosterRecordsInSession = 16_384
+    /// All their bytes: four times what so many nodes have where each was admitted 16 times, at 500 bytes.
+    public static let rosterBytesInSession = 32 << 20
     /// Held change sets told in one frame.
     public static let held = 1_024
     /// Text for people, in bytes of UTF-8: a cause, an error's message.

@@ -12,7 +12,12 @@ enum Files {
                 .noInput,
                 "Cannot read \(path): \(String(cString: strerror(errno))). Check the name and its permissions.")
         }
-        let data = try handle.read(upToCount: limit) ?? Data()
+        let data = try handle.read(upToCount: limit + 1) ?? Data()
+        guard data.count <= limit else {
+            throw CommandFailure(
+                .badData,
+                "Cannot read \(path): it is longer than any such file, \(limit) bytes. Check which file was named.")
+        }
         return Array(data)
     }
 

@@ -7,14 +7,15 @@ import Trust
 
 /// A node without a replica: it signs whatever a test wants signed.
 struct Forger {
-    let key = SigningKey.generate()
+    let key: SigningKey
     let origin: Origin
     private(set) var sequence = SequenceNumber.zero
     private(set) var previous = Digest.none
     private(set) var totals = Totals.zero
 
-    init(_ authors: TestAuthors) {
-        origin = Origin(node: key.publicKey.nodeID, incarnation: 1)
+    init(_ authors: TestAuthors, key: SigningKey = .generate(), incarnation: UInt64 = 1) {
+        self.key = key
+        origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
         authors.admit(key)
     }
 

@@ -96,10 +96,15 @@ struct Moment: Hashable, Comparable {
             return
         }
         guard bytes[10] == UInt8(ascii: "T") || bytes[10] == UInt8(ascii: "t") || bytes[10] == UInt8(ascii: " "),
-            let time = timeOfDay(bytes[11...])
+            let time = timeOfDay(bytes[11...]), Self.writable.contains(midnight + time)
         else { return nil }
         milliseconds = midnight + time
     }
+
+    /// What has four digits of year in UTC: an offset may lead out of that, and could not be written.
+    private static let writable =
+        Int64(daysSince1970(year: 0, month: 1, day: 1)) * 86_400_000..<Int64(
+            daysSince1970(year: 10_000, month: 1, day: 1)) * 86_400_000
 
     /// UTC, to the millisecond where there is one.
     var text: String {

@@ -42,9 +42,17 @@ public struct ArticleDraft: Hashable, Sendable {
         fields[field] = value
     }
 
-    mutating func addSubject(_ subject: String) {
+    /// Each becomes a row; a story has a dozen.
+    static let subjectLimit = 1_024
+
+    /// False where there are as many as an article may have; then it is left out.
+    @discardableResult
+    mutating func addSubject(_ subject: String) -> Bool {
         let name = TextDecoding.collapsed(subject)
-        if !name.isEmpty, !subjects.contains(name) { subjects.append(name) }
+        guard !name.isEmpty, !subjects.contains(name) else { return true }
+        guard subjects.count < Self.subjectLimit else { return false }
+        subjects.append(name)
+        return true
     }
 
     /// A column that holds more than the engine takes.
@@ -55,6 +63,6 @@ public struct ArticleDraft: Hashable, Sendable {
     /// Gives an article without a headline one from its first sentence.
     mutating func completeHeadline() {
         guard fields[.headline] == nil else { return }
-        fields[.headline] = fields[.body].map(Headline.derived(from:))
+        set(.headline, fields[.body].map(Headline.derived(from:)))
     }
 }

@@ -37,7 +37,7 @@ public struct ImportProgress: Hashable, Sendable {
     public internal(set) var created = 0
     /// Rows that a newer version changed.
     public internal(set) var updated = 0
-    /// Members of JSON objects that had no place here, each once.
+    /// Members of JSON objects that had no place here, each once: the first thousand.
     public internal(set) var ignored: Set<String> = []
 }
 
@@ -46,6 +46,8 @@ extension NewsStore {
     private static let batchCount = 1000
     /// Text in one transaction: enough for a thousand long stories, little enough to hold.
     private static let batchBytes = 16 << 20
+    /// Names that are mentioned; an input may have a new one in every line.
+    private static let ignoredLimit = 1_000
 
     /// Takes in every article of a reader, in transactions of 1,000.
     ///
@@ -69,7 +71,7 @@ extension NewsStore {
                 total.read += 1
                 total.created += outcome == .created ? 1 : 0
                 total.updated += outcome == .updated ? 1 : 0
-                total.ignored.formUnion(draft.ignored)
+                for name in draft.ignored where total.ignored.count < Self.ignoredLimit { total.ignored.insert(name) }
                 try onArticle(ImportedArticle(id: draft.id, headline: draft[.headline] ?? "", outcome: outcome))
             }
             batch.removeAll(keepingCapacity: true)

@@ -29,6 +29,8 @@ private struct HTMLReader {
     private let scalars: [Unicode.Scalar]
     /// What was searched for to the end and not found, so that nothing is searched for in vain twice.
     private var missing: Set<String> = []
+    /// A tag with quotes was followed to the end and not closed: from there on quotes mean nothing, for the same reason.
+    private var ignoresQuotes = false
 
     init(_ html: String) { scalars = Array(html.unicodeScalars) }
 
@@ -94,6 +96,7 @@ private struct HTMLReader {
             name.append(lowercased(scalars[at]))
             at += 1
         }
+        guard !ignoresQuotes else { return (String(name), plainEnd + 1) }
         // A '>' in a quoted value does not end the tag, where the quote is closed.
         var quote: Unicode.Scalar?
         while at < scalars.count {
@@ -105,6 +108,7 @@ private struct HTMLReader {
             }
             at += 1
         }
+        ignoresQuotes = true
         return (String(name), plainEnd + 1)
     }
 

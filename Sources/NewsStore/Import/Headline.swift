@@ -20,7 +20,9 @@ enum Headline {
     }
 
     private static func withoutFinalStop(_ sentence: String) -> String {
-        sentence.hasSuffix(".") && !sentence.hasSuffix("..") && !endsInAbbreviation(sentence.dropLast())
+        // A story of a single stop keeps it: it has no other headline.
+        sentence.count > 1 && sentence.hasSuffix(".") && !sentence.hasSuffix("..")
+            && !endsInAbbreviation(sentence.dropLast())
             ? String(sentence.dropLast()) : sentence
     }
 

@@ -1,7 +1,7 @@
 // A small JSON reader and writer (RFC 8259), for three things the common one does not give: errors that name the line,
 // a bound on nesting, and objects written in the order they were made, so that an export is the same bytes everywhere.
 //
-// Invariant: reading never recurses deeper than `depthLimit`, whatever the input.
+// Invariant: reading never recurses deeper than `depthLimit` nor makes more than `valueLimit` values, whatever the input.
 
 enum JSON: Hashable {
     case null
@@ -19,6 +19,9 @@ enum JSON: Hashable {
 
     /// Deep enough for any news item (ninjs associations nest a few levels), shallow enough for any thread's stack.
     static let depthLimit = 128
+
+    /// Values in one text: each takes some 40 bytes however short it is written, and a news item has a hundred.
+    static let valueLimit = 2_000_000
 
     /// The first member of that name; nil for anything but an object.
     subscript(_ name: String) -> JSON? {
@@ -51,8 +54,10 @@ struct JSONSyntaxError: Error, Hashable {
 
 extension JSON {
     /// Reads one value and nothing but white space around it.
-    init(parsing bytes: ArraySlice<UInt8>, firstLine: Int = 1) throws(JSONSyntaxError) {
-        var reader = JSONReader(bytes: bytes, at: bytes.startIndex, firstLine: firstLine)
+    init(
+        parsing bytes: ArraySlice<UInt8>, firstLine: Int = 1, valueLimit: Int = JSON.valueLimit
+    ) throws(JSONSyntaxError) {
+        var reader = JSONReader(bytes: bytes, firstLine: firstLine, valueLimit: valueLimit)
         self = try reader.document()
     }
 }
@@ -61,6 +66,15 @@ private struct JSONReader {
     let bytes: ArraySlice<UInt8>
     var at: Int
     let firstLine: Int
+    private let valueLimit: Int
+    private var valueCount = 0
+
+    init(bytes: ArraySlice<UInt8>, firstLine: Int, valueLimit: Int) {
+        self.bytes = bytes
+        at = bytes.startIndex
+        self.firstLine = firstLine
+        self.valueLimit = valueLimit
+    }
 
     var next: UInt8? { at < bytes.endIndex ? bytes[at] : nil }
 
@@ -85,6 +99,8 @@ private struct JSONReader {
     mutating func value(depth: Int) throws(JSONSyntaxError) -> JSON {
         skipSpace()
         guard depth <= JSON.depthLimit else { throw failure("nested deeper than \(JSON.depthLimit) levels") }
+        valueCount += 1
+        guard valueCount <= valueLimit else { throw failure("more than \(valueLimit) values") }
         switch next {
         case UInt8(ascii: "{"): return try object(depth: depth)
         case UInt8(ascii: "["): return try array(depth: depth)

@@ -12,6 +12,8 @@ struct NewsItemError: Error, Hashable {
 /// Names follow the ninjs schemas (iptc.org/std/ninjs); 1.x had `headline` and `body_text` where 2.x has arrays.
 struct NewsItemReader {
     private let members: [JSON.Member]
+    /// The first member of each name: a hostile item has many.
+    private let values: [String: JSON]
     private var used: Set<String> = []
     private var draft = ArticleDraft()
 
@@ -22,14 +24,17 @@ struct NewsItemReader {
         return try reader.read()
     }
 
-    private init(members: [JSON.Member]) { self.members = members }
+    private init(members: [JSON.Member]) {
+        self.members = members
+        values = Dictionary(members.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
 
     private mutating func read() throws(NewsItemError) -> ArticleDraft {
         try readIdentity()
         try readTexts()
         try readProvenance()
         try readDates()
-        readSubjects()
+        try readSubjects()
         guard draft[.headline] != nil || draft[.body] != nil || draft[.uri] != nil || draft.givenID != nil else {
             throw NewsItemError(cause: "it has neither a headline nor a body")
         }
@@ -43,9 +48,9 @@ struct NewsItemReader {
 
     /// A member, now counted as understood; null counts as missing.
     private mutating func take(_ name: String) -> JSON? {
-        guard let member = members.first(where: { $0.name == name }) else { return nil }
+        guard let value = values[name] else { return nil }
         used.insert(name)
-        return member.value == .null ? nil : member.value
+        return value == .null ? nil : value
     }
 
     /// The first of the members that is there, as text.
@@ -201,12 +206,15 @@ struct NewsItemReader {
         }
     }
 
-    private mutating func readSubjects() {
+    private mutating func readSubjects() throws(NewsItemError) {
         for name in ["subjects", "subject"] {
             guard let value = take(name) else { continue }
             for element in value.elements ?? [value] {
                 let subject = element.text ?? element["name"]?.text ?? element["literal"]?.text ?? element["code"]?.text
-                if let subject { draft.addSubject(subject) }
+                guard let subject else { continue }
+                guard draft.addSubject(subject) else {
+                    throw NewsItemError(cause: "it has more than \(ArticleDraft.subjectLimit) subjects")
+                }
             }
         }
     }

@@ -39,9 +39,10 @@ struct SearchTerms: Hashable {
     /// - Throws: `NewsError.Code.badArgument` where there is no letter or digit in it, or too much.
     init(_ text: String) throws(NewsError) {
         var chunks: [(text: String, isQuoted: Bool)] = []
-        for (index, part) in text.split(separator: "\"", omittingEmptySubsequences: false).enumerated() {
+        let parts = text.split(separator: "\"", omittingEmptySubsequences: false)
+        for (index, part) in parts.enumerated() {
             // Every second part stands between quotes; one that is never closed is taken as plain words.
-            if index % 2 == 1, text.count(where: { $0 == "\"" }) > index {
+            if index % 2 == 1, index < parts.count - 1 {
                 chunks.append((String(part), true))
             } else {
                 let words = part.unicodeScalars.split { TextDecoding.isSpace($0) || $0 == "\0" }

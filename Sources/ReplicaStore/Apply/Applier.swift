@@ -67,6 +67,7 @@ final class Applier {
     /// Applies one change set, or says why it must wait.
     func apply(_ proven: ProvenChangeSet, from peer: NodeID?) throws -> Outcome {
         let header = proven.changeSet.header
+        try checkMayBegin(header)
         let record = try transaction.origins.record(for: header.origin, in: writer)
         if header.sequence <= record.applied { return try duplicate(proven, record) }
         if let wait = try mustWait(header, record) { return wait }
@@ -85,6 +86,24 @@ final class Applier {
     }
 
     // MARK: Checks
+
+    /// A writer may not make more origins than a revocation can list, nor the workspace more than a vector can hold: then no
+    /// node could greet another any more.
+    private func checkMayBegin(_ header: ChangeSetHeader) throws {
+        guard transaction.origins[header.origin] == nil else { return }
+        let known = transaction.origins.records
+        func refused(_ why: String) -> ApplyViolation {
+            ApplyViolation(
+                kind: .author, dot: header.dot,
+                description: "\(header.dot) is refused: \(why). See who makes them, and revoke it.")
+        }
+        guard known.count(where: { $0.origin.node == header.origin.node }) < Limits.originsOfNode else {
+            throw refused("its node has \(Limits.originsOfNode) origins here, the limit")
+        }
+        guard known.count < Limits.origins else {
+            throw refused("the workspace has \(Limits.origins) origins, the limit")
+        }
+    }
 
     private func duplicate(_ proven: ProvenChangeSet, _ record: OriginRecord) throws -> Outcome {
         let statement = try writer.prepare("SELECT digest FROM sync_change_sets WHERE origin = ? AND seq = ?")

@@ -21,13 +21,16 @@ enum PEM {
         return withContents(of: bio) { Array($0) }
     }
 
+    /// Blocks of no bytes are left out: nothing has such an encoding, and OpenSSL would not write one.
     /// - Parameter limit: at most this many blocks are read.
     static func decode(_ text: [UInt8], limit: Int) -> [Block] {
         OpenSSL.call {
             text.withUnsafeBytes { bytes in
                 var blocks: [Block] = []
                 guard let bio = memoryBIO(reading: bytes) else { return blocks }
-                while blocks.count < limit, let block = next(in: bio.pointer) { blocks.append(block) }
+                while blocks.count < limit, let block = next(in: bio.pointer) {
+                    if !block.bytes.isEmpty { blocks.append(block) }
+                }
                 return blocks
             }
         }

@@ -22,7 +22,7 @@ public struct Revocation: Hashable, Sendable {
     public let lastAccepted: [UInt64: SequenceNumber]
 
     /// A record of 16 KiB holds 960 origins of 16 bytes beside a reason of 512.
-    public static let greatestOrigins = 960
+    public static let greatestOrigins = Limits.originsOfNode
     static let greatestReasonBytes = 512
     static let magic = Array("syncrev1".utf8)
     private static let context = Array("syncnode revocation v1\0".utf8)

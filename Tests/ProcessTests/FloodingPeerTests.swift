@@ -1,0 +1,80 @@
+// Members that ask for more than their share: the service keeps to its bounds, and goes on serving the others.
+import Foundation
+import PeerTransport
+import ReplicationModel
+import ReplicationWire
+import Testing
+import Trust
+
+@Suite(.serialized) struct FloodingPeerTests {
+    private func greeting(_ peer: HostilePeer, _ mode: SyncMode) -> ExchangeFrame {
+        .greeting(
+            Greeting(
+                workspace: peer.certificate.workspace, node: peer.identity.node, clock: now(),
+                applied: VectorDelta(whole: VersionVector()), mode: mode, software: "hostile"))
+    }
+
+    /// Nodes of its own making would fill the disk, row after row.
+    @Test(.timeLimit(.minutes(1))) func whatIsSaidOfNodesThatNobodyKnowsIsNotKept() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let (hq, istanbul) = (nodes[0], nodes[1])
+        let peer = try HostilePeer(try await bureaus.admit("liar", by: hq))
+        let server = try await hq.serve()
+        let known = try IdentityDirectory.open(path: istanbul.data + "/identity").node
+        let link = try await peer.dial(server)
+        try await link.send([greeting(peer, .live)])
+        for round in 0..<20 {
+            let strangers = (0..<200).map { NodeID(Identifier128(high: UInt64(round), low: UInt64($0))) }
+            try await link.send([
+                .thirdNodes(
+                    (strangers + [known]).map {
+                        ThirdNode(
+                            node: $0, applied: VersionVector([Origin(node: $0, incarnation: 1): SequenceNumber(9)]),
+                            asOf: WallClock(milliseconds: now().milliseconds - 1000 + Int64(round)))
+                    })
+            ])
+        }
+        // Once what it says of a member is kept, the rest has been looked at too.
+        _ = try await eventually("what is said of a member is kept", within: 20) {
+            try await hq.sql("SELECT count(*) FROM sync_peers WHERE second_at IS NOT NULL") != "0" ? true : nil
+        }
+        await link.close()
+        try await istanbul.insertArticle("good", "still served")
+        try await istanbul.exchange("sync", server)
+        #expect(try await hq.headline("good") == "still served")
+        try await server.stop()
+        #expect(try await hq.sql("SELECT count(*) FROM sync_peers WHERE second_at IS NOT NULL") == "1")
+    }
+
+    @Test(.timeLimit(.minutes(1))) func oneMemberHasAFewSessions() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let (hq, istanbul) = (nodes[0], nodes[1])
+        let peer = try HostilePeer(try await bureaus.admit("greedy", by: hq))
+        let server = try await hq.serve()
+        var links: [PeerLink] = []
+        var refused: ErrorNotice?
+        for _ in 0..<20 where refused == nil {
+            let link = try await peer.dial(server)
+            try await link.send([greeting(peer, SyncMode(receive: true, send: true))])
+            links.append(link)
+            // Its greeting says that the session is counted.
+            if case .error(let notice)? = try await link.next()?.frame { refused = notice }
+        }
+        #expect(refused?.code == .busy && refused?.retryAfterMilliseconds == 10_000)
+        #expect(links.count == 9)
+        try await istanbul.insertArticle("good", "still served")
+        try await istanbul.exchange("sync", server)
+        for link in links { await link.close() }
+        // With its sessions over, it may come again.
+        _ = try await eventually("it is let in again", within: 20) {
+            let link = try await peer.dial(server)
+            try await link.send([greeting(peer, SyncMode(receive: true, send: false))])
+            defer { Task { await link.close() } }
+            if case .greeting? = try await link.next()?.frame { return true }
+            return nil
+        }
+        try await server.stop()
+    }
+}
