@@ -9,8 +9,8 @@ internal import Synchronization
 internal import Trust
 
 final class SessionBoard: Sendable {
-    /// Sessions that one peer may have open: a live one each way, and its user's commands beside them.
-    static let sessionsOfPeer = 8
+    /// Sessions that one peer may have open: a live one each way, and its user's scripts beside them.
+    static let sessionsOfPeer = 32
 
     struct Ticket: Hashable {
         fileprivate let number: UInt64

@@ -55,7 +55,7 @@ import Trust
         let server = try await hq.serve()
         var links: [PeerLink] = []
         var refused: ErrorNotice?
-        for _ in 0..<20 where refused == nil {
+        for _ in 0..<50 where refused == nil {
             let link = try await peer.dial(server)
             try await link.send([greeting(peer, SyncMode(receive: true, send: true))])
             links.append(link)
@@ -63,7 +63,7 @@ import Trust
             if case .error(let notice)? = try await link.next()?.frame { refused = notice }
         }
         #expect(refused?.code == .busy && refused?.retryAfterMilliseconds == 10_000)
-        #expect(links.count == 9)
+        #expect(links.count == 33)
         try await istanbul.insertArticle("good", "still served")
         try await istanbul.exchange("sync", server)
         for link in links { await link.close() }

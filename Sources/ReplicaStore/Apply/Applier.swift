@@ -210,6 +210,27 @@ final class Applier {
                 return .hold(
                     .schemaDiffers, "\(part.table).\(field.name) has other columns here", until: .declarations)
             }
+            if let column = Self.misfit(in: part, table) {
+                return .hold(
+                    .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written", releaseAt: nil)
+            }
+        }
+        return nil
+    }
+
+    /// A column that SQLite would store a number in as text, so that it would not be the value that was signed. A column of
+    /// this declaration never held one.
+    private static func misfit(in part: TableChanges, _ table: CompiledTable) -> String? {
+        let text = part.fieldSets.map { set in
+            set.flatMap { part.fields[$0].columns }.enumerated().filter { table.textColumns.contains($0.element) }
+        }
+        for row in part.rows where row.kind == .insert || row.kind == .update {
+            for (index, column) in text[row.fieldSet] {
+                switch row.cells[index] {
+                case .inline(.integer), .inline(.real): return column
+                default: continue
+                }
+            }
         }
         return nil
     }

@@ -43,7 +43,7 @@ final class RegisterMerger {
         if let known = unknown[key] { return known }
         try transaction.writer.execute(
             "INSERT OR IGNORE INTO sync_fields(table_number, name, columns, declared) VALUES (?, ?, ?, 0)",
-            [.integer(table.number), Value(field.name), Value(field.columns.joined(separator: " "))])
+            [.integer(table.number), Value(field.name), Value(Declaration.columnList(field.columns))])
         guard
             let number = try transaction.writer.integer(
                 "SELECT number FROM sync_fields WHERE table_number = ? AND name = ?", .integer(table.number),

@@ -93,7 +93,9 @@ struct ChangeSetMaker {
     }
 
     private static let tableNames = ["links", "notes", "x\"); DROP TABLE notes; --", "été"]
-    private static let columnNames = ["amount", "body", "due_on", "due_precision", "id\"", "new", "target", "title"]
+    private static let columnNames = [
+        "amount", "body", "due_on", "due_precision", "id\"", "new one", "target", "title",
+    ]
 
     /// A change set, and the values that travel beside it.
     mutating func make(_ source: inout ByteSource, context: VersionVector) -> (ChangeSet, values: [[UInt8]?]) {
