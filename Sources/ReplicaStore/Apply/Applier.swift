@@ -212,7 +212,8 @@ final class Applier {
             }
             if let column = Self.misfit(in: part, table) {
                 return .hold(
-                    .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written", releaseAt: nil)
+                    .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written",
+                    until: .declarations)
             }
         }
         return nil
