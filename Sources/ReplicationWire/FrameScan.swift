@@ -6,6 +6,9 @@ internal import ReplicationModel
 
 /// Counts the elements of repeated fields in the encoding itself (protobuf's wire format, encoding.md).
 struct FrameScan {
+    /// The greatest field number of a `Frame`.
+    private static let lastField: UInt64 = 16
+
     private let bytes: UnsafeRawBufferPointer
     private var at: Int
     private let end: Int
@@ -26,9 +29,10 @@ struct FrameScan {
                     // One is sent. Several of one kind would be merged, each by another pass over what is there.
                     messages += 1
                     guard messages <= FrameLimits.elements else { throw .tooLarge("a frame of \(messages) messages") }
-                    if let range = part.range {
-                        try check(FrameScan(buffer, from: range.lowerBound, to: range.upperBound))
-                    }
+                    // What is not known here need not be a message.
+                    guard (1...lastField).contains(part.field), let range = part.range else { continue }
+                    try check(FrameScan(buffer, from: range.lowerBound, to: range.upperBound))
+                }
                 }
             }
         }.get()
