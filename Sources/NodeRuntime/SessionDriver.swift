@@ -517,6 +517,8 @@ extension ExchangeFrame {
                 Self.bytes(told.applied.count + told.safeBelow.entries.count, held: told.held)
             case .thirdNodes(let nodes): nodes.reduce(0) { $0 + Self.bytes($1.applied.count) + 128 }
             case .rosterRecords(let roster): roster.records.reduce(0) { $0 + $1.count + 64 }
+            // One is under way at a time; the largest that is answered is under this.
+            case .comparisonQuestion, .comparisonAnswer: 1 << 20
             case .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
             }
         return content + 1024

@@ -22,6 +22,9 @@ public enum FrameLimits {
     /// with a piece before and one after. Two bytes on the wire become some hundred in memory, so they are counted before
     /// a frame is decoded.
     public static let elements = 1_024
+    /// The same of a comparison's question or answer, in all its messages together: 4,096 items of a key and a fingerprint, 64
+    /// items of 64 parts with four texts each, 1,024 parts and 4,096 fields are under 33,000.
+    public static let comparisonElements = 40_960
     /// The greatest sequence number. 16,384 origins (2^14) of 2^48 change sets still add up within 64 bits.
     public static let sequence: UInt64 = 1 << 48
     /// The greatest clock reading and count: any sum or difference of two stays within 64 bits. The year 287396.

@@ -6,9 +6,6 @@ internal import ReplicationModel
 
 /// Counts the elements of repeated fields in the encoding itself (protobuf's wire format, encoding.md).
 struct FrameScan {
-    /// The greatest field number of a `Frame`.
-    private static let lastField: UInt64 = 16
-
     private let bytes: UnsafeRawBufferPointer
     private var at: Int
     private let end: Int
@@ -30,26 +27,63 @@ struct FrameScan {
                     messages += 1
                     guard messages <= FrameLimits.elements else { throw .tooLarge("a frame of \(messages) messages") }
                     // What is not known here need not be a message.
-                    guard (1...lastField).contains(part.field), let range = part.range else { continue }
-                    try check(FrameScan(buffer, from: range.lowerBound, to: range.upperBound))
-                }
+                    guard let shape = shape(of: part.field), let range = part.range else { continue }
+                    var total = 0
+                    try check(FrameScan(buffer, from: range.lowerBound, to: range.upperBound), shape, &total)
                 }
             }
         }.get()
     }
 
-    /// The fields of one message: each repeated one that is not of numbers within its bound, as numbers take eight times their
-    /// bytes at most.
-    private static func check(_ message: consuming FrameScan) throws(FrameError) {
+    /// What a message holds: the fields that are messages with repeated fields of their own, and how many elements at most.
+    private struct Shape {
+        var inner: [UInt64: Shape] = [:]
+        /// Of one field of one message.
+        var each = FrameLimits.elements
+        /// Of all fields of all messages in it.
+        var total = Int.max
+    }
+
+    /// By the field's number in `Frame`; nil: not known here.
+    private static func shape(of field: UInt64) -> Shape? {
+        switch field {
+        case 1...16: flat
+        case 17: question
+        case 18: answer
+        default: nil
+        }
+    }
+
+    private static let flat = Shape()
+    private static let part = Shape(each: FrameLimits.comparisonElements)
+    private static let declaredTable = Shape(inner: [2: part], each: FrameLimits.comparisonElements)
+    private static let question = Shape(
+        inner: [2: declaredTable, 4: part], each: FrameLimits.comparisonElements, total: FrameLimits.comparisonElements)
+    private static let rangeAnswer = Shape(
+        inner: [1: part, 2: part, 4: Shape(inner: [1: part], each: FrameLimits.comparisonElements)],
+        each: FrameLimits.comparisonElements)
+    private static let answer = Shape(
+        inner: [4: declaredTable, 5: rangeAnswer], each: FrameLimits.comparisonElements,
+        total: FrameLimits.comparisonElements)
+
+    /// Each repeated field that is not of numbers within its bound; numbers take eight times their bytes at most.
+    private static func check(
+        _ message: consuming FrameScan, _ shape: Shape, _ total: inout Int, atMost outer: Int = .max
+    ) throws(FrameError) {
         var counts = [Int](repeating: 0, count: 16)
+        let most = min(outer, shape.total)
         while let part = try message.next() {
-            guard part.range != nil else { continue }
+            guard let range = part.range else { continue }
             // Fields that are not known here share a place: their bytes are kept as they are.
             let place = Int(min(part.field, 15))
             counts[place] += 1
-            guard counts[place] <= FrameLimits.elements else {
-                throw .tooLarge("more than \(FrameLimits.elements) elements of one field")
+            total += 1
+            guard counts[place] <= shape.each, total <= most else {
+                throw .tooLarge("more than \(min(shape.each, most)) elements of one field")
             }
+            guard let inner = shape.inner[part.field] else { continue }
+            try check(
+                FrameScan(message.bytes, from: range.lowerBound, to: range.upperBound), inner, &total, atMost: most)
         }
     }
 

@@ -36,6 +36,27 @@ import Testing
         #expect(refusal(frame(message, element, count: 3))?.description.contains("elements of one field") != true)
     }
 
+    /// A comparison's messages are nested: all of it together has a bound.
+    @Test(arguments: [17, 18] as [UInt8]) func nestedElementsAreCounted(_ message: UInt8) {
+        func nested(_ count: Int) -> [UInt8] {
+            // Ranges (4 or 5), each with 100 empty elements of its field 1.
+            let range =
+                [message == 17 ? 0x22 : 0x2a, 200, 1] + [UInt8]((0..<100).flatMap { _ in [0x0a, 0] as [UInt8] })
+            let content = [UInt8]((0..<count).flatMap { _ in range })
+            let length = content.count
+            return [0x80 | (message << 3 | 2), 1, UInt8(length & 0x7f | 0x80), UInt8(length >> 7 & 0x7f | 0x80)]
+                + [UInt8(length >> 14 & 0x7f | 0x80), UInt8(length >> 21)] + content
+        }
+        let error = refusal(nested(FrameLimits.comparisonElements / 100 + 1))
+        #expect(error?.isTooLarge == true && error?.description.contains("elements of one field") == true)
+        #expect(refusal(nested(3))?.description.contains("elements of one field") != true)
+    }
+
+    @Test func whatIsNotKnownMayBeAnything() {
+        // Field 100 of the frame, bytes that are no message, beside a goodbye.
+        #expect(refusal([0xa2, 0x06, 2, 0xff, 0xff, 0x5a, 0]) == nil)
+    }
+
     @Test func manyMessagesAreNoFrame() {
         #expect(refusal([UInt8]((0..<2000).flatMap { _ in [0x2a, 0] as [UInt8] }))?.isTooLarge == true)
     }
