@@ -16,6 +16,12 @@ public import ServiceLifecycle
 internal import Synchronization
 internal import Trust
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#endif
+
 /// A node that serves until it is told to stop.
 public final class NodeService: Service {
     private let node: Node
@@ -26,6 +32,10 @@ public final class NodeService: Service {
     private let failures = FailureLog()
     private let clockIsDoubted = Atomic(false)
     private let toldNotice = Atomic<Int64>(0)
+
+    /// Files that a service needs beside its connections: two for each of six connections to the replica, the event loops',
+    /// the watcher's, logs, and the marks and certificates that it opens for a moment.
+    private static let reservedDescriptors = 64
 
     /// What a stopping service gives its sessions to end by themselves; then they are cut. Stopping takes 5 s at most.
     private static let stopSeconds = 4
@@ -44,7 +54,7 @@ public final class NodeService: Service {
         let context = try node.tlsContext()
         let watcher = WriteWatcher(replicaPath: node.replica.path)
         let listener = try await PeerListener.bind(
-            listen, context: { context }, group: MultiThreadedEventLoopGroup.singleton,
+            listen, context: { context }, limits: Self.limits, group: MultiThreadedEventLoopGroup.singleton,
             onFailure: { [self] address, error in failures.note(address, error, logger) },
             accept: { [self] link in await answer(link) })
         try await BlockingWork.run { [node, endpoint = reachable(listener.endpoint)] in
@@ -82,6 +92,13 @@ public final class NodeService: Service {
             logger.debug("the replica is still in use", metadata: ["error": "\(error)"])
         }
         logger.info("stopped")
+    }
+
+    /// Strangers never take the last descriptor: without one a service could not write down what it is about to send.
+    private static var limits: TransportLimits {
+        var limits = TransportLimits()
+        limits.connections = min(limits.connections, max(sysconf(Int32(_SC_OPEN_MAX)) - reservedDescriptors, 8))
+        return limits
     }
 
     /// Where others reach what is bound to every address: at this machine's name.

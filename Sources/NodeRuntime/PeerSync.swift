@@ -108,7 +108,9 @@ extension Node {
             result.failure = Self.failure(of: outcome.ending)
             try await record(target, peer, result.failure)
         } catch {
-            let failure = Self.failure(of: error)
+            let failure =
+                (error as? SQLError).map { PeerSyncFailure(kind: .local, message: $0.explained(at: replica.path)) }
+                ?? Self.failure(of: error)
             result.failure = failure
             // The failure itself is what the caller must hear of; that it could not be written down comes second.
             try? await record(target, target.node, failure)

@@ -47,18 +47,8 @@ extension Syncnode {
         say(Terminal.error.styled("syncnode:", .red, .bold) + " " + text)
     }
 
-    /// SQLite's own words, with the file they are about and what to do.
     private static func explained(_ error: SQLError) -> String {
-        let replica = GlobalOptions.directory(in: CommandLine.arguments) + "/replica.sqlite"
-        let nextStep =
-            switch error.code & 0xff {
-            case 8, 14: "Let this user write to it and its directory: `chmod u+w` on the directory and on \(replica)*."
-            case 5, 6: "Another program has it locked: try again when that is done."
-            case 13: "The disk is full: make room, and try again."
-            case 11, 26: "Run `syncnode doctor`; keep the file."
-            default: "Check the disk, and run `syncnode doctor`."
-            }
-        return "Cannot use the replica \(replica): \(error). \(nextStep)"
+        error.explained(at: GlobalOptions.directory(in: CommandLine.arguments) + "/replica.sqlite")
     }
 
     /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code. Those below it have names of

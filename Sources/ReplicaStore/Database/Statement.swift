@@ -26,6 +26,20 @@ public struct SQLError: Error, CustomStringConvertible, Sendable {
     public var description: String {
         "SQLite says: \(message) (code \(code))" + (sql.map { " in: \($0.prefix(200))" } ?? "")
     }
+
+    /// SQLite's own words, with the file they are about and what to do.
+    public func explained(at replica: String) -> String {
+        let nextStep =
+            switch primaryCode {
+            case SQLITE_READONLY, SQLITE_CANTOPEN:
+                "Let this user write to it and its directory: `chmod u+w` on the directory and on \(replica)*."
+            case SQLITE_BUSY, SQLITE_LOCKED: "Another program has it locked: try again when that is done."
+            case SQLITE_FULL: "The disk is full: make room, and try again."
+            case SQLITE_CORRUPT, SQLITE_NOTADB: "Run `syncnode doctor`; keep the file."
+            default: "Check the disk, and run `syncnode doctor`."
+            }
+        return "Cannot use the replica \(replica): \(self). \(nextStep)"
+    }
 }
 
 /// A row that a query gave.
