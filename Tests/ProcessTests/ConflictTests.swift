@@ -16,7 +16,7 @@ import Testing
         for node in [nodes[1], nodes[2], nodes[1]] { try await node.exchange("sync", hq) }
     }
 
-    @Test(.timeLimit(.minutes(1))) func differentFieldsBothSurvive() async throws {
+    @Test(.timeLimit(.minutes(5))) func differentFieldsBothSurvive() async throws {
         let bureaus = try Bureaus()
         let (nodes, hq) = try await meeting(bureaus)
         try await nodes[1].run("article", "set", "a1", "headline=From Istanbul")
@@ -31,7 +31,7 @@ import Testing
     }
 
     /// Each bureau has the story from the agency; one adds a byline that the agency left out, and corrects the headline.
-    @Test(.timeLimit(.minutes(1))) func theSameStoryTakenInTwiceIsNoConflict() async throws {
+    @Test(.timeLimit(.minutes(5))) func theSameStoryTakenInTwiceIsNoConflict() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
         let server = try await nodes[0].serve()
@@ -56,7 +56,7 @@ import Testing
         try await expectAgreement(nodes)
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func theLoserIsKeptOrAcceptedForAll(keeping: Bool)
+    @Test(.timeLimit(.minutes(5)), arguments: [true, false]) func theLoserIsKeptOrAcceptedForAll(keeping: Bool)
         async throws
     {
         let bureaus = try Bureaus()
@@ -90,7 +90,7 @@ import Testing
         try await hq.stop()
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func aDeleteAgainstAnEdit(deletedLast: Bool) async throws {
+    @Test(.timeLimit(.minutes(5)), arguments: [true, false]) func aDeleteAgainstAnEdit(deletedLast: Bool) async throws {
         let bureaus = try Bureaus()
         let (nodes, hq) = try await meeting(bureaus)
         let (delete, edit) = (["article", "delete", "a1"], ["article", "set", "a1", "summary=Edited elsewhere"])

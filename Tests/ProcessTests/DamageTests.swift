@@ -39,7 +39,7 @@ import Testing
         Case(sql: "UPDATE sync_roster SET record = record || x'00'", kind: "roster", table: "sync_roster"),
     ]
 
-    @Test(.timeLimit(.minutes(3))) func everyKindEndsWith65AndIsPlaced() async throws {
+    @Test(.timeLimit(.minutes(10))) func everyKindEndsWith65AndIsPlaced() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         for number in 1...3 {
@@ -73,7 +73,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func whatIsDerivedIsMadeAnew() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatIsDerivedIsMadeAnew() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         for number in 1...5 { try await hq.insertArticle("a\(number)", "Article \(number)") }
@@ -94,7 +94,7 @@ import Testing
         #expect(try await hq.attempt("verify", "--repair").status == 65)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aPageOverwrittenOnDiskEndsWith65() async throws {
+    @Test(.timeLimit(.minutes(5))) func aPageOverwrittenOnDiskEndsWith65() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         for number in 1...20 { try await hq.insertArticle("a\(number)", "Article \(number)") }

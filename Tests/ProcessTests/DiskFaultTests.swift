@@ -26,7 +26,7 @@ struct DiskFaultTests {
         #expect(outcome.errors.contains("full"), "\(outcome)", sourceLocation: location)
     }
 
-    @Test(.timeLimit(.minutes(2))) func theDiskFillsUnderAnImport() async throws {
+    @Test(.timeLimit(.minutes(10))) func theDiskFillsUnderAnImport() async throws {
         let bureaus = try Bureaus()
         let (hq, laptop, disk) = try await workspace(bureaus)
         let body = String(repeating: "word ", count: 400)
@@ -46,7 +46,7 @@ struct DiskFaultTests {
         try await expectAgreement([hq, laptop])
     }
 
-    @Test(.timeLimit(.minutes(2))) func theDiskFillsUnderASeal() async throws {
+    @Test(.timeLimit(.minutes(10))) func theDiskFillsUnderASeal() async throws {
         let bureaus = try Bureaus()
         let (hq, laptop, disk) = try await workspace(bureaus, megabytes: 200)
         let server = try await hq.serve()
@@ -66,7 +66,7 @@ struct DiskFaultTests {
         #expect(try await hq.sql("SELECT count(*) FROM articles") == "\(Self.rows)")
     }
 
-    @Test(.timeLimit(.minutes(2))) func theDiskFillsUnderAPull() async throws {
+    @Test(.timeLimit(.minutes(10))) func theDiskFillsUnderAPull() async throws {
         let bureaus = try Bureaus()
         let (hq, laptop, disk) = try await workspace(bureaus)
         try await fill(hq, "h")
@@ -81,7 +81,7 @@ struct DiskFaultTests {
     }
 
     /// It goes on serving what it has, tells peers that it is full, and takes what they bring once there is room.
-    @Test(.timeLimit(.minutes(2))) func theDiskFillsUnderAServer() async throws {
+    @Test(.timeLimit(.minutes(10))) func theDiskFillsUnderAServer() async throws {
         let bureaus = try Bureaus()
         let (hq, laptop, disk) = try await workspace(bureaus)
         let reader = try await bureaus.admit("reader", by: hq)
@@ -100,7 +100,7 @@ struct DiskFaultTests {
         try await expectAgreement([hq, laptop])
     }
 
-    @Test(.timeLimit(.minutes(2))) func aReadOnlyDirectory() async throws {
+    @Test(.timeLimit(.minutes(10))) func aReadOnlyDirectory() async throws {
         let bureaus = try Bureaus()
         let (hq, laptop, disk) = try await workspace(bureaus)
         try await laptop.insertArticle("a1", "Safe")

@@ -26,7 +26,7 @@ import Testing
         ["article", "import", "-"], ["peer", "add", "127.0.0.1:1"],
     ]
 
-    @Test(.timeLimit(.minutes(1)), arguments: readers) func nothingThereYet(command: [String]) async throws {
+    @Test(.timeLimit(.minutes(5)), arguments: readers) func nothingThereYet(command: [String]) async throws {
         let bureaus = try Bureaus()
         let nobody = bureaus.node("nobody")
         for directory in [nil, bureaus.directory] {
@@ -38,7 +38,7 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: nobody.data), "asking makes nothing")
     }
 
-    @Test(.timeLimit(.minutes(1))) func initTwiceAndOddNames() async throws {
+    @Test(.timeLimit(.minutes(5))) func initTwiceAndOddNames() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         let key = FileManager.default.contents(atPath: hq.data + "/identity/key.pem")
@@ -53,7 +53,7 @@ import Testing
         expect(try await hq.attempt("status", "--data", file), 74, saying: file, "not a directory")
     }
 
-    @Test(.timeLimit(.minutes(1))) func peersThatAreNotThere() async throws {
+    @Test(.timeLimit(.minutes(5))) func peersThatAreNotThere() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let hq = nodes[0]
@@ -91,7 +91,7 @@ import Testing
             try await hq.attempt("serve", "--listen", "127.0.0.1:\(port)"), 69, saying: "127.0.0.1:\(port)", "in use")
     }
 
-    @Test(.timeLimit(.minutes(1))) func filesThatCannotBeUsed() async throws {
+    @Test(.timeLimit(.minutes(5))) func filesThatCannotBeUsed() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         expect(try await hq.attempt("backup", hq.replica), 64)
@@ -110,7 +110,7 @@ import Testing
     /// Needs a user whom modes hold back: as root, the test runs the program as another.
     @Test(
         .enabled(if: geteuid() != 0 || Child.isInstalled("setpriv"), "setpriv is not installed"),
-        .timeLimit(.minutes(1)))
+        .timeLimit(.minutes(5)))
     func aReplicaThatMayNotBeWritten() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
@@ -142,7 +142,7 @@ import Testing
         #expect(try await attempt(["peer", "add", "127.0.0.1:1"]).status == 0)
     }
 
-    @Test(.timeLimit(.minutes(1))) func outputIsPlainAndJSONIsWhole() async throws {
+    @Test(.timeLimit(.minutes(5))) func outputIsPlainAndJSONIsWhole() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -196,7 +196,7 @@ import Testing
         #expect(try JSON(failed.output)["peers"]?[0]?["error"]?["kind"]?.text == "unreachable", "\(failed)")
     }
 
-    @Test(.timeLimit(.minutes(2))) func anInterruptedPullLeavesTheReplicaWhole() async throws {
+    @Test(.timeLimit(.minutes(10))) func anInterruptedPullLeavesTheReplicaWhole() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         try await nodes[0].sql(

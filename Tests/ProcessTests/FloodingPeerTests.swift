@@ -15,7 +15,7 @@ import Trust
     }
 
     /// Nodes of its own making would fill the disk, row after row.
-    @Test(.timeLimit(.minutes(1))) func whatIsSaidOfNodesThatNobodyKnowsIsNotKept() async throws {
+    @Test(.timeLimit(.minutes(5))) func whatIsSaidOfNodesThatNobodyKnowsIsNotKept() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -47,7 +47,7 @@ import Trust
         #expect(try await hq.sql("SELECT count(*) FROM sync_peers WHERE second_at IS NOT NULL") == "1")
     }
 
-    @Test(.timeLimit(.minutes(1))) func oneMemberHasAFewSessions() async throws {
+    @Test(.timeLimit(.minutes(5))) func oneMemberHasAFewSessions() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

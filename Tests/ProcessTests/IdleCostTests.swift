@@ -39,7 +39,7 @@ import Testing
         func bytes(_ side: Character) -> Int { list.filter { $0.side == side }.reduce(0) { $0 + $1.bytes } }
     }
 
-    @Test(.timeLimit(.minutes(2))) func oneRoundTripAndLessThanAKilobyte() async throws {
+    @Test(.timeLimit(.minutes(10))) func oneRoundTripAndLessThanAKilobyte() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         let istanbul = try await bureaus.admit("istanbul", by: hq)

@@ -17,7 +17,7 @@ import Testing
         return try await child.wait().status == 128 + SIGKILL
     }
 
-    @Test(.timeLimit(.minutes(3))) func importersAndSeals() async throws {
+    @Test(.timeLimit(.minutes(10))) func importersAndSeals() async throws {
         var random = SeededRandom()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
@@ -64,7 +64,7 @@ import Testing
     }
 
     /// The service is killed while others write, on its own machine and by the network.
-    @Test(.timeLimit(.minutes(3))) func theService() async throws {
+    @Test(.timeLimit(.minutes(10))) func theService() async throws {
         var random = SeededRandom()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
@@ -130,7 +130,7 @@ import Testing
         os.remove(path + ".new")
         """
 
-    @Test(.timeLimit(.minutes(3))) func migrations() async throws {
+    @Test(.timeLimit(.minutes(10))) func migrations() async throws {
         var random = SeededRandom()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")

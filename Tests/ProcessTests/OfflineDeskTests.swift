@@ -80,7 +80,7 @@ import Testing
         try await pull(try bureaus.file("story.txt", Self.wire), in: Self.orders, bureaus)
     }
 
-    @Test(.enabled(if: sharedWire != nil, "there is no ../shared/data/wire*.txt"), .timeLimit(.minutes(2)))
+    @Test(.enabled(if: sharedWire != nil, "there is no ../shared/data/wire*.txt"), .timeLimit(.minutes(10)))
     func aRealArticleTakesTheSameWay() async throws {
         try await pull(try #require(Self.sharedWire), in: [Self.orders[3]], try Bureaus())
     }
@@ -103,7 +103,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2))) func whoNeverMetAgreeThroughARelay() async throws {
+    @Test(.timeLimit(.minutes(10))) func whoNeverMetAgreeThroughARelay() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul", "antalya")
         let (hq, istanbul, antalya) = (nodes[0], nodes[1], nodes[2])

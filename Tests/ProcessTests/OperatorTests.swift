@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct OperatorTests {
-    @Test(.timeLimit(.minutes(1))) func aBackupWhileOthersWriteIsOfOneMoment() async throws {
+    @Test(.timeLimit(.minutes(5))) func aBackupWhileOthersWriteIsOfOneMoment() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         let server = try await hq.serve()
@@ -43,7 +43,7 @@ import Testing
         try await hq.expectSound()
     }
 
-    @Test(.timeLimit(.minutes(1))) func watchGoesOnWhereItLeftOff() async throws {
+    @Test(.timeLimit(.minutes(5))) func watchGoesOnWhereItLeftOff() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
         for number in 1...3 {
@@ -84,7 +84,7 @@ import Testing
         fresh.signal(SIGKILL)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aPlanChangesNothingAndForetellsTheConflicts() async throws {
+    @Test(.timeLimit(.minutes(5))) func aPlanChangesNothingAndForetellsTheConflicts() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -124,7 +124,7 @@ import Testing
     }
 
     /// More than a peer may have in flight while nothing is acknowledged.
-    @Test(.timeLimit(.minutes(1))) func aPlanOfVeryMuchIsPartial() async throws {
+    @Test(.timeLimit(.minutes(5))) func aPlanOfVeryMuchIsPartial() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         for number in 1...12 {
@@ -139,7 +139,7 @@ import Testing
         try await server.stop()
     }
 
-    @Test(.timeLimit(.minutes(1))) func doctorSaysWhatIsWrongAndMendsALostReplica() async throws {
+    @Test(.timeLimit(.minutes(5))) func doctorSaysWhatIsWrongAndMendsALostReplica() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

@@ -3,7 +3,7 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct OtherProgramsTests {
-    @Test(.timeLimit(.minutes(1))) func aLivePeerHasWhatOtherProgramsWrite() async throws {
+    @Test(.timeLimit(.minutes(5))) func aLivePeerHasWhatOtherProgramsWrite() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -56,7 +56,7 @@ import Testing
         """
 
     /// A Python writer with the module's own time-out of 5 s, a shell, two importers and a puller beside a live service.
-    @Test(.timeLimit(.minutes(3))) func manyProcessesLoseNothing() async throws {
+    @Test(.timeLimit(.minutes(10))) func manyProcessesLoseNothing() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct SessionMemoryTests {
     /// What every session left behind would be seen: 400 of them send 35 KB each to their peers, and whatever one keeps.
-    @Test(.timeLimit(.minutes(3))) func sessionsLeaveNothingBehind() async throws {
+    @Test(.timeLimit(.minutes(10))) func sessionsLeaveNothingBehind() async throws {
         let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appending(path: "Deploy/session-memory").path
         let outcome = try await Child(

@@ -35,7 +35,7 @@ import Trust
             "openssl", ["s_client", "-connect", server.address, "-ign_eof"] + arguments, input: input)
     }
 
-    @Test(.timeLimit(.minutes(1))) func olderTLS() async throws {
+    @Test(.timeLimit(.minutes(5))) func olderTLS() async throws {
         try await besieged { _, node, server in
             let identity = node.data + "/identity"
             let outcome = try await openssl(
@@ -45,7 +45,7 @@ import Trust
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func noCertificate() async throws {
+    @Test(.timeLimit(.minutes(5))) func noCertificate() async throws {
         try await besieged { _, _, server in
             let outcome = try await openssl(server, ["-tls1_3", "-alpn", "syncnode/1"])
             #expect(outcome.errors.contains("certificate required"), "\(outcome)")
@@ -53,7 +53,7 @@ import Trust
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func garbageAndOtherProtocols() async throws {
+    @Test(.timeLimit(.minutes(5))) func garbageAndOtherProtocols() async throws {
         try await besieged { _, _, server in
             let send = """
                 import socket, sys
@@ -79,7 +79,7 @@ import Trust
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func anotherAuthority() async throws {
+    @Test(.timeLimit(.minutes(5))) func anotherAuthority() async throws {
         try await besieged { bureaus, _, server in
             let other = bureaus.node("other")
             try await other.run("init", "--workspace", "elsewhere", "--name", "other")
@@ -95,7 +95,7 @@ import Trust
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func anExpiredCertificate() async throws {
+    @Test(.timeLimit(.minutes(5))) func anExpiredCertificate() async throws {
         try await besieged { bureaus, node, server in
             let late = bureaus.node("late")
             let (request, admission) = (bureaus.directory + "/late.request", bureaus.directory + "/late.admission")
@@ -120,7 +120,7 @@ import Trust
     }
 
     /// From a member with a true certificate; openssl sends the bytes.
-    @Test(.timeLimit(.minutes(1))) func aFrameOfFourGigabytes() async throws {
+    @Test(.timeLimit(.minutes(5))) func aFrameOfFourGigabytes() async throws {
         try await besieged { bureaus, node, server in
             let member = try await bureaus.admit("member", by: node)
             let identity = member.data + "/identity"

@@ -42,7 +42,7 @@ import Testing
             print(id.decode(), kind.decode(), len(value), shown)
         """
 
-    @Test(.timeLimit(.minutes(2))) func everyValueArrivesAsItWas() async throws {
+    @Test(.timeLimit(.minutes(10))) func everyValueArrivesAsItWas() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
