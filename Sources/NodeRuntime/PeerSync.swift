@@ -178,8 +178,6 @@ extension Node {
             PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
         case .violated(let violation):
             PeerSyncFailure(kind: .protocolError, message: "The peer broke the protocol: \(violation.description)")
-        case .peerError(let notice) where notice.code == .busy:
-            PeerSyncFailure(kind: .unreachable, message: "The peer is busy: \(notice.message). Try again later.")
         case .peerError(let notice):
             switch notice.code {
             case .refused: PeerSyncFailure(kind: .refused, message: "The peer refused: \(notice.message)")
