@@ -19,6 +19,7 @@ NUMBER = 1 << 53
 
 GREETING, ROSTER, CHANGE_SET, VALUES, ACKNOWLEDGEMENT, ANNOUNCEMENT, THIRD, PING, PONG, ERROR, GOODBYE, JOIN, JOINED = range(1, 14)
 STREAM_END, WHOLE_VECTOR = 15, 16
+QUESTION, ANSWER = 19, 20
 
 
 class Packed(list):
@@ -85,9 +86,10 @@ def wire_vector(entries):
     return said((1, b"".join(origin_bytes(e["origin"]) for e in entries)), (2, Packed(int(e["sequence"]) for e in entries)))
 
 
-CAUSES = {"clock_ahead": 1, "unknown_table": 2, "waits_for_earlier": 3, "unknown_author": 4, "schema_differs": 5}
+CAUSES = {"clock_ahead": 1, "unknown_table": 2, "waits_for_earlier": 3, "unknown_author": 4, "schema_differs": 5,
+          "revoked": 6, "forked": 7}
 CODES = {"other": 0, "protocol": 1, "workspace": 2, "refused": 3, "malformed": 4, "too_large": 5, "busy": 6, "internal": 7,
-         "timeout": 8, "fork": 9}
+         "timeout": 8, "fork": 9, "rewound": 10}
 
 
 def held(place, sequence, cause, detail="", release_at=None):
@@ -156,6 +158,13 @@ def wire(frame):
         return [(ERROR, said((1, CODES[frame["code"]]), (2, frame["message"]), (3, int(frame["retryAfter"] or 0))))]
     if kind == "goodbye":
         return [(GOODBYE, [])]
+    if kind in ("question", "again"):
+        asked = frame["asked"]
+        return [(QUESTION, said((1, origin_bytes(asked["origin"])), (2, int(asked["sequence"])), (3, int(kind == "again")))
+                 if asked else [])]
+    if kind == "answer":
+        return [(ANSWER, said((1, h(frame["body"] or "")), (2, h(frame["signature"] or "")),
+                              (3, origin_bytes(frame["asked"]["origin"])), (4, int(frame["asked"]["sequence"]))))]
     if kind == "joinRequest":
         return [(JOIN, said((1, h(frame["request"])), (2, h(frame["invitation"])), (3, h(frame["proof"]))))]
     assert kind == "joinResponse", kind
@@ -221,6 +230,14 @@ def others():
     yield accepted("error with a time", "error", code="busy", message="", retryAfter=str(NUMBER))
     yield accepted("error with the longest message", "error", code="internal", message="m" * 1024, retryAfter="1")
     yield accepted("goodbye", "goodbye")
+    asked = vector_of(1, 300)[1]
+    yield accepted("a question", "question", asked=asked)
+    yield accepted("no more questions", "question", asked=None)
+    yield accepted("a question for a change set again", "again", asked=vector_of(TOP)[0])
+    yield accepted("an answer", "answer", asked=asked, body="53" * 300, signature="05" * 64)
+    yield accepted("an answer of one that does not have it", "answer", asked=asked, body=None, signature=None)
+    yield accepted("what is cut off is held", "acknowledgement", applied=[], safeBelow=[], received="1",
+                   held=[held(0, 1, "revoked", "its author was revoked after 0"), held(2, 4, "forked")])
     yield accepted("join request", "joinRequest", request="30" * 500, invitation="11" * 16, proof="22" * 32)
     yield accepted("join request at its limits", "joinRequest", request="30" * 16384, invitation="11" * 64, proof="22" * 64)
     yield accepted("join response", "joinResponse", workspace="aa" * 16, workspaceName="desk", certificate="30" * 300,

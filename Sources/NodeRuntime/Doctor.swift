@@ -52,7 +52,7 @@ public enum Doctor {
                 finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
         checks.append(clock(node))
-        for check in [origin, stamps, replica, backlog, peers] {
+        for check in [origin, forks, stamps, replica, backlog, peers] {
             do {
                 checks.append(try check(node))
             } catch {
@@ -102,6 +102,29 @@ public enum Doctor {
             remedy: (last.kind == .copied
                 ? "If both copies are in use, have one join as a node of its own. " : "")
                 + "`syncnode doctor --dismiss` when you have read this.")
+    }
+
+    /// Origins that two histories grew under.
+    private static func forks(_ node: Node) throws -> Check {
+        let forks = try node.replica.forks().map(\.proof.fork)
+        guard let fork = forks.first else {
+            let suspicions = try node.replica.forkSuspicions()
+            guard let suspicion = suspicions.first else {
+                return Check(name: "forks", state: .well, finding: "no origin is known to have forked", remedy: "")
+            }
+            return Check(
+                name: "forks", state: .watch,
+                finding:
+                    "\(suspicion.origin) was met with another history than the one here, and no peer has shown where they part",
+                remedy: "Sync with a node that has the other history: `syncnode held` says who sent it.")
+        }
+        let name = node.name(of: fork.origin.node)
+        return Check(
+            name: "forks", state: .watch,
+            finding: "\(forks.count) origins have forked; “\(name)” at \(fork)",
+            remedy:
+                "Two copies of “\(name)” wrote under one name. Nothing is lost by it: see that only one of them is used, and `syncnode forks` for the proof."
+        )
     }
 
     /// Origins that are stamped ahead of this clock.

@@ -37,6 +37,8 @@ extension Node {
         let addresses = try replica.addresses()
         let records = Dictionary(uniqueKeysWithValues: try replica.peers().map { ($0.node, $0) })
         let held = try replica.held()
+        // What a peer told before it knew of a cut, or tells because it does not, is no lag.
+        let cuts = self.cuts
         let now = clock()
         // A service that was killed could not write down that its sessions ended.
         let isServed = ServiceLock.isHeld(directory)
@@ -49,7 +51,7 @@ extension Node {
                 _ node: NodeID?, _ record: PeerRecord?, _ name: String, _ places: [String], _ connection: PeerConnection
             ) -> PeerLag {
                 let report = Lag.report(
-                    ours: applied, oursSafe: safe, known: record.map(Self.known) ?? [], heldHere: held,
+                    ours: applied, oursSafe: safe, known: record.map { Self.known($0, cuts) } ?? [], heldHere: held,
                     connection: connection, totals: totals, now: now)
                 return PeerLag(
                     name: name, node: node, addresses: places, report: report, lastContact: record?.lastContact,
@@ -70,16 +72,19 @@ extension Node {
         }
     }
 
-    private static func known(_ record: PeerRecord) -> [PeerVector] {
+    private static func known(_ record: PeerRecord, _ cuts: Cuts) -> [PeerVector] {
         var known: [PeerVector] = []
         if let facts = record.facts {
             known.append(
                 PeerVector(
-                    applied: facts.applied, safe: facts.safe, asOf: facts.at, backlog: facts.backlog, held: facts.held))
+                    applied: cuts.accepted(of: facts.applied), safe: cuts.accepted(of: facts.safe), asOf: facts.at,
+                    backlog: facts.backlog, held: facts.held))
         }
         if let second = record.secondHand {
             known.append(
-                PeerVector(applied: second.applied, safe: second.applied, asOf: second.at, toldBy: second.from))
+                PeerVector(
+                    applied: cuts.accepted(of: second.applied), safe: cuts.accepted(of: second.applied),
+                    asOf: second.at, toldBy: second.from))
         }
         return known
     }

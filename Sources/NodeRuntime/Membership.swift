@@ -126,23 +126,6 @@ extension Node {
         return certificate
     }
 
-    /// Revokes a node: what it wrote that is known here stays, and nothing after is accepted from anyone.
-    public func revoke(_ node: NodeID, reason: String) throws -> Revocation {
-        let authority = try identity.certificateAuthority()
-        guard node != id else {
-            throw TrustError(
-                .refused, "revoke", "\"\(name)\"", cause: "it is this node, which holds the workspace's authority",
-                nextStep: "run the command on another admin node that holds it")
-        }
-        let known = try replica.vectors().applied.entries.filter { $0.key.node == node }
-        let revocation = try authority.revoke(
-            node, lastAccepted: Dictionary(uniqueKeysWithValues: known.map { ($0.key.incarnation, $0.value) }),
-            reason: reason, now: clock())
-        try replica.addRosterRecords([revocation.bytes])
-        try refreshRoster()
-        return revocation
-    }
-
     // MARK: Joining over the network
 
     /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate.

@@ -84,9 +84,18 @@ public final class Node: Sendable {
     /// The roster as last read: never blocks, so that a handshake may ask it.
     public var roster: Roster { store.roster }
 
+    /// The forks that are proven, as last read.
+    public var forks: [KnownFork] { store.forks }
+
     /// Reads the roster's records again where there are new ones.
     @discardableResult
     public func refreshRoster() throws -> Roster { try store.refreshRoster() }
+
+    /// Where origins are cut off, as last read: by revocations, and by forks.
+    public var cuts: Cuts { store.cuts }
+
+    /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
+    public func check(_ proof: ForkProof) throws { try store.check(proof) }
 
     /// What people call a node: its name, or the first digits of its id.
     public func name(of node: NodeID) -> String {

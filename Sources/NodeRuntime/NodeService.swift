@@ -303,6 +303,7 @@ public final class NodeService: Service {
             guard let peer = reached else { preconditionFailure("an exchange link has a proven peer") }
             try await node.record(target, peer, nil)
             let result = try await run(link, peer, .dialling(.live))
+            guard !result.ending.isRewound else { return 100 }
             guard let failure = Node.failure(of: result.ending) else {
                 backoff.succeeded()
                 return 1_000
@@ -328,7 +329,13 @@ extension SessionEnding {
     var retryAfter: UInt64? {
         switch self {
         case .peerError(let notice), .refused(let notice), .failed(let notice): notice.retryAfterMilliseconds
-        case .completed, .incomplete, .stopped, .peerLeft, .violated, .timedOut, .disconnected: nil
+        case .completed, .incomplete, .stopped, .rewound, .peerLeft, .violated, .timedOut, .disconnected: nil
         }
+    }
+
+    /// One side took back what is cut off: the next session goes on from there, at once.
+    var isRewound: Bool {
+        if case .peerError(let notice) = self { return notice.code == .rewound }
+        return self == .rewound
     }
 }

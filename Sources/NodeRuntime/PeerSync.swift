@@ -95,11 +95,11 @@ extension Node {
             let clockWasInDoubt = try await BlockingWork.run { [replica] in
                 try replica.clockDoubtMilliseconds() != nil
             }
-            var (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+            var (peer, outcome) = try await dialUntilSettled(target, mode: mode, event: event)
             if clockWasInDoubt, mode.send, outcome.ending == .completed {
                 // The peer has said what time it is: edits that waited for that go now.
                 let first = outcome.summary
-                (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+                (peer, outcome) = try await dialUntilSettled(target, mode: mode, event: event)
                 outcome.summary += first
             }
             result.node = peer
@@ -125,6 +125,25 @@ extension Node {
         try await BlockingWork.run { [self] in
             try replica.recordAttempt(at: target.endpoint.description, failure: failure)
             if let peer { try replica.recordAttempt(peer, failure: failure) }
+        }
+    }
+
+    /// A revocation or a fork proof may end a session, on either side, as soon as it is learnt; the next one goes on with the
+    /// vectors as they are then. More often than this nothing honest happens in one exchange.
+    static let greatestRewinds = 8
+
+    private func dialUntilSettled(
+        _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void
+    ) async throws -> (NodeID, SessionResult) {
+        var done = SessionSummary()
+        var rewinds = 0
+        while true {
+            let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
+            done += outcome.summary
+            rewinds += 1
+            guard outcome.ending.isRewound, rewinds <= Self.greatestRewinds else {
+                return (peer, SessionResult(peer: peer, ending: outcome.ending, summary: done))
+            }
         }
     }
 
@@ -178,6 +197,10 @@ extension Node {
             PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
         case .violated(let violation):
             PeerSyncFailure(kind: .protocolError, message: "The peer broke the protocol: \(violation.description)")
+        case .rewound:
+            PeerSyncFailure(
+                kind: .interrupted,
+                message: "This replica took back what a revocation or a fork cuts off. Try again.")
         case .peerError(let notice):
             switch notice.code {
             case .refused: PeerSyncFailure(kind: .refused, message: "The peer refused: \(notice.message)")

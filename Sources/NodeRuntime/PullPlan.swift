@@ -60,6 +60,10 @@ public struct PullPlan: Sendable {
 
 extension Node {
     public func plan(with target: SyncTarget) async -> PullPlan {
+        await plan(with: target, attempts: Self.greatestRewinds)
+    }
+
+    private func plan(with target: SyncTarget, attempts: Int) async -> PullPlan {
         let began = Monotonic.now
         var result = PeerSyncResult(
             name: target.name, node: target.node, address: target.endpoint.description, summary: .init(),
@@ -74,6 +78,8 @@ extension Node {
                 logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(),
                 rehearsal: intake)
             let outcome = try await driver.run()
+            // The roster is taken in whatever else is only planned; what it cuts off goes first.
+            if outcome.ending.isRewound, attempts > 0 { return await plan(with: target, attempts: attempts - 1) }
             result.node = peer
             result.name = name(of: peer)
             result.summary = outcome.summary

@@ -52,6 +52,7 @@ final class SessionDriver: Sendable {
     private let lastProgress = Mutex(Monotonic.now)
     /// What TLS said where one side does not believe the other's certificate.
     private let refusal = Mutex<String?>(nil)
+    private let exchange = ExchangeState()
 
     /// Bytes that wait in memory between link and session.
     private struct Queued {
@@ -114,8 +115,10 @@ final class SessionDriver: Sendable {
         Task {
             do {
                 changeIsPending.withLock { $0 = false }
-                let state = try await BlockingWork.run { [node, peer] in try node.store.localState(for: peer) }
-                inboxEnd.yield(.localChanged(state))
+                let input = try await BlockingWork.run { [node, peer, exchange] in
+                    try node.store.change(exchange, with: peer)
+                }
+                inboxEnd.yield(input)
             } catch {
                 logger.error("cannot read the replica", metadata: ["error": "\(error)"])
             }
@@ -145,8 +148,8 @@ final class SessionDriver: Sendable {
     }
 
     private func runToEnd() async throws -> SessionResult {
-        let (local, memory) = try await BlockingWork.run { [node, peer] in
-            (try node.store.localState(for: peer), try node.store.memory(of: peer))
+        let (local, memory) = try await BlockingWork.run { [node, peer, exchange] in
+            try node.store.begin(exchange, with: peer)
         }
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
@@ -260,7 +263,8 @@ final class SessionDriver: Sendable {
         switch output {
         case .send(let frame): send(frame)
         case .applyBatch(let batch, let leftOut): apply(batch, leftOut: leftOut)
-        case .readOutgoing, .countBacklog, .readRoster, .mergeRoster: ask(output)
+        case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .readSigned, .readAgain, .examineAnswer:
+            ask(output)
         case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers.withLock { $0.removeValue(forKey: timer)?.cancel() }
@@ -290,17 +294,22 @@ final class SessionDriver: Sendable {
     private func ask(_ output: SessionOutput) {
         Task {
             await answer(output)
-            if case .applyBatch = output { observer.committed() }
+            switch output {
+            case .applyBatch, .mergeRoster, .examineAnswer: observer.committed()
+            default: break
+            }
         }
     }
 
     private func answer(_ output: SessionOutput) async {
-        let answer = await BlockingWork.run { [node, peer] in node.store.answer(output, with: peer) }
+        let answer = await BlockingWork.run { [node, peer, exchange] in
+            node.store.answer(output, with: peer, exchange)
+        }
         guard let answer else { preconditionFailure("only what the store answers is asked of it") }
         if let failure = answer.failure {
             logger.error("the replica failed", metadata: ["error": "\(failure)"])
         }
-        inboxEnd.yield(answer.input)
+        for input in answer.inputs { inboxEnd.yield(input) }
     }
 
     private func apply(_ batch: [SealedChangeSet], leftOut: Set<Origin>) {
@@ -322,7 +331,7 @@ final class SessionDriver: Sendable {
                 if let failure = answer.failure {
                     logger.error("cannot compare with the peer", metadata: ["error": "\(failure)"])
                 }
-                inboxEnd.yield(answer.input)
+                for input in answer.inputs { inboxEnd.yield(input) }
             } catch {
                 // The session ended while it waited for its turn.
             }

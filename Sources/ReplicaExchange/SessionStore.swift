@@ -18,15 +18,17 @@ public final class SessionStore: Sendable {
     private let knownRoster: Mutex<KnownRoster>
 
     private struct KnownRoster {
-        var count: Int64
+        /// The replica's, when it was read.
+        var mark: String
         var roster: Roster
+        var forks: [KnownFork]
     }
 
     /// Reads the roster.
     public init(replica: Replica, authority: AuthorityCertificate) throws {
         self.replica = replica
         self.authority = authority
-        knownRoster = Mutex(KnownRoster(count: 0, roster: Roster(authority: authority)))
+        knownRoster = Mutex(KnownRoster(mark: "", roster: Roster(authority: authority), forks: []))
         try refreshRoster()
     }
 
@@ -35,24 +37,71 @@ public final class SessionStore: Sendable {
     /// The roster as last read: never blocks, so that a handshake may ask it.
     public var roster: Roster { knownRoster.withLock { $0.roster } }
 
+    /// The forks that are proven, as last read.
+    public var forks: [KnownFork] { knownRoster.withLock { $0.forks } }
+
+    /// Where origins are cut off, as last read: by revocations, and by forks.
+    public var cuts: Cuts {
+        knownRoster.withLock { known in
+            var cuts = Cuts()
+            for member in known.roster.members {
+                for revocation in member.revocations {
+                    cuts.revoke(member.node, lastAccepted: revocation.lastAccepted)
+                }
+            }
+            for fork in known.forks { cuts.fork(fork.proof.fork.origin, at: fork.proof.fork.sequence) }
+            return cuts
+        }
+    }
+
+    /// Equal where two nodes know the same records and fork proofs.
+    var rosterDigest: [UInt8] {
+        knownRoster.withLock { known in
+            known.forks.isEmpty
+                ? known.roster.digest.bytes
+                : SHA256.digest(known.roster.digest.bytes + known.forks.flatMap { $0.proof.name.bytes }).bytes
+        }
+    }
+
     /// Reads the roster's records again where there are new ones.
     @discardableResult
     public func refreshRoster() throws -> Roster {
-        let count = try replica.rosterCount()
-        if let current = knownRoster.withLock({ $0.count == count ? $0.roster : nil }) { return current }
+        let mark = try replica.rosterMark()
+        if let current = knownRoster.withLock({ $0.mark == mark ? $0.roster : nil }) { return current }
         let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
-        knownRoster.withLock { $0 = KnownRoster(count: count, roster: merge.roster) }
+        let forks = try replica.forks()
+        knownRoster.withLock { $0 = KnownRoster(mark: mark, roster: merge.roster, forks: forks) }
         return merge.roster
     }
 
-    /// Checks records and keeps those that the authority signed.
+    /// What peers are sent: certificates and revocations, and then fork proofs, whose signers stand in the former.
+    public func rosterRecords() throws -> [[UInt8]] {
+        try refreshRoster().records.map(\.bytes) + forks.map(\.proof.bytes)
+    }
+
+    /// Checks records and keeps those that the authority signed, and fork proofs that hold.
     ///
-    /// - Throws: `CertificateRefusal` of the first that it did not.
-    public func mergeRoster(_ records: [[UInt8]]) throws -> Roster {
-        let merge = try refreshRoster().merging(records: records)
+    /// - Throws: `CertificateRefusal` or `ForkProofError` of the first that is neither.
+    public func mergeRoster(_ records: [[UInt8]]) throws {
+        let isProof = { (bytes: [UInt8]) in bytes.starts(with: ForkProof.magic) }
+        let merge = try refreshRoster().merging(records: records.filter { !isProof($0) })
         try replica.addRosterRecords(merge.added.map(\.bytes))
         if let rejected = merge.rejected.first { throw rejected.refusal }
-        return try refreshRoster()
+        let known = Set(forks.map(\.proof.bytes))
+        let proofs = try records.filter { isProof($0) && !known.contains($0) }.map { try ForkProof(bytes: $0) }
+        for proof in proofs { try check(proof, merge.roster) }
+        try replica.addForkProofs(proofs)
+        try refreshRoster()
+    }
+
+    /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
+    public func check(_ proof: ForkProof) throws { try check(proof, refreshRoster()) }
+
+    private func check(_ proof: ForkProof, _ roster: Roster) throws {
+        guard roster.authorship(by: proof.fork.origin.node) == .allowed(proof.key) else {
+            throw CertificateRefusal(
+                .unknown, "the proof that \(proof.fork.origin) forked is of no node that may write here")
+        }
     }
 
     // MARK: Before a session
@@ -85,9 +134,24 @@ public final class SessionStore: Sendable {
             return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
         }
         return LocalState(
-            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: roster.digest.bytes,
+            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: rosterDigest,
             schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
-            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)))
+            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)),
+            awaited: try replica.awaited(),
+            suspicions: try replica.forkSuspicions().map { Dot(origin: $0.origin, sequence: $0.differs) })
+    }
+
+    /// What a session begins with. Rewinds are counted before the vector is read: one in between ends the session early, and
+    /// never too late.
+    public func begin(_ exchange: ExchangeState, with peer: NodeID) throws -> (LocalState, PeerMemory) {
+        exchange.begin(rewinds: try replica.rewinds())
+        return (try localState(for: peer), try memory(of: peer))
+    }
+
+    /// What a session is told of a replica that changed.
+    public func change(_ exchange: ExchangeState, with peer: NodeID) throws -> SessionInput {
+        let state = try localState(for: peer)
+        return exchange.isVoid(try replica.rewinds()) ? .rewound : .localChanged(state)
     }
 
     /// What was said in earlier sessions with a peer.

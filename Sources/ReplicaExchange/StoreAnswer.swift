@@ -10,8 +10,8 @@ internal import Trust
 
 /// An answer of the store, for the session that asked.
 public struct StoreAnswer: Sendable {
-    /// What the session is to be given next.
-    public let input: SessionInput
+    /// What the session is to be given next, in order.
+    public let inputs: [SessionInput]
     /// What went wrong here, for this node's log; nil where nothing did.
     public let failure: (any Error)?
 }
@@ -19,26 +19,24 @@ public struct StoreAnswer: Sendable {
 extension SessionStore {
     /// Does what an output asks of the store.
     ///
-    /// - Parameter peer: with whom the session is.
+    /// - Parameters:
+    ///   - peer: with whom the session is.
+    ///   - exchange: of the session.
     /// - Returns: the answer; nil for an output that asks nothing of the store.
-    public func answer(_ output: SessionOutput, with peer: NodeID) -> StoreAnswer? {
+    public func answer(_ output: SessionOutput, with peer: NodeID, _ exchange: ExchangeState) -> StoreAnswer? {
         switch output {
         case .applyBatch(let batch, let leftOut):
             answering({ .applyFailed(.ours(Self.notice(of: $0))) }) {
-                try self.apply(batch, leftOut: leftOut, from: peer)
+                try self.apply(batch, leftOut: leftOut, from: peer, exchange)
             }
-        case .readOutgoing(let request): answering { .outgoing(try self.outgoing(request)) }
+        case .readOutgoing(let request): answering { [.outgoing(try self.outgoing(request))] }
         case .countBacklog(let vector, let skipping):
-            answering { .backlogCounted(try self.backlog(lackedBy: vector, skipping: skipping)) }
-        case .readRoster: answering { .rosterRead(try self.replica.rosterRecords()) }
-        case .mergeRoster(let records):
-            answering {
-                do {
-                    return .rosterMerged(digest: try self.mergeRoster(records).digest.bytes)
-                } catch let refusal as CertificateRefusal {
-                    return .rosterRefused("\(refusal)")
-                }
-            }
+            answering { [.backlogCounted(try self.backlog(lackedBy: vector, skipping: skipping))] }
+        case .readRoster: answering { [.rosterRead(try self.rosterRecords())] }
+        case .mergeRoster(let records): answering { [try self.merge(records, exchange)] }
+        case .readSigned(let dot): answering { [.signedRead(try self.replica.signedChangeSet(dot))] }
+        case .readAgain(let dot): answering { [.againRead(try self.replica.again(dot).map(Self.outgoing))] }
+        case .examineAnswer(let dot, let changeSet): answering { [try self.examine(dot, changeSet, exchange)] }
         case .compare(let question): answer(question)
         case .send, .setTimer, .cancelTimer, .rememberPeer, .rememberThirdNodes, .event, .close: nil
         }
@@ -52,47 +50,89 @@ extension SessionStore {
         _ question: ComparisonQuestion, isCancelled: @escaping () -> Bool = { false }
     ) -> StoreAnswer? {
         do {
-            return StoreAnswer(input: .compared(try replica.answer(question, isCancelled: isCancelled)), failure: nil)
+            return StoreAnswer(inputs: [.compared(try replica.answer(question, isCancelled: isCancelled))], failure: nil)
         } catch is CancellationError {
             return nil
         } catch let error as ReplicaError where error.code == .input {
             return StoreAnswer(
-                input: .refuse(ErrorNotice(code: .malformed, message: error.description)), failure: nil)
+                inputs: [.refuse(ErrorNotice(code: .malformed, message: error.description))], failure: nil)
         } catch {
-            return StoreAnswer(input: .refuse(Self.notice(of: error)), failure: error)
+            return StoreAnswer(inputs: [.refuse(Self.notice(of: error))], failure: error)
         }
     }
 
     private func answering(
         _ failed: (any Error) -> SessionInput = { .refuse(SessionStore.notice(of: $0)) },
-        _ body: () throws -> SessionInput
+        _ body: () throws -> [SessionInput]
     ) -> StoreAnswer {
         do {
-            return StoreAnswer(input: try body(), failure: nil)
+            return StoreAnswer(inputs: try body(), failure: nil)
         } catch {
-            return StoreAnswer(input: failed(error), failure: error)
+            return StoreAnswer(inputs: [failed(error)], failure: error)
         }
     }
 
-    private func apply(_ batch: [SealedChangeSet], leftOut: Set<Origin>, from peer: NodeID) throws -> SessionInput {
+    private func apply(
+        _ batch: [SealedChangeSet], leftOut: Set<Origin>, from peer: NodeID, _ exchange: ExchangeState
+    ) throws -> [SessionInput] {
         let report = try replica.apply(batch, from: peer, leftOut: leftOut, authors: refreshRoster())
-        if let violation = report.violation { return .applyFailed(.peer(Self.notice(of: violation))) }
-        return .applied(
-            ReplicationCore.ApplyReport(
-                applied: report.applied, safeBelow: SafeBelow(applied: report.applied, safe: report.safe),
-                held: report.held,
-                received: Tally(changeSets: UInt64(report.changeSets), changes: report.changes, bytes: report.bytes),
-                conflicts: UInt64(max(report.conflicts, 0))))
+        if let violation = report.violation { return [.applyFailed(.peer(Self.notice(of: violation)))] }
+        if exchange.isVoid(report.rewinds) { return [.rewound] }
+        // Before the acknowledgement, which may be the last that the peer waits for.
+        let questions = Set(report.forks).compactMap { exchange.search(for: $0) }.map {
+            SessionInput.askSigned($0.firstQuestion)
+        }
+        return questions + [
+            .applied(
+                ReplicationCore.ApplyReport(
+                    applied: report.applied, safeBelow: SafeBelow(applied: report.applied, safe: report.safe),
+                    held: report.held,
+                    received: Tally(
+                        changeSets: UInt64(report.changeSets), changes: report.changes, bytes: report.bytes),
+                    conflicts: UInt64(max(report.conflicts, 0))))
+        ]
+    }
+
+    private func merge(_ records: [[UInt8]], _ exchange: ExchangeState) throws -> SessionInput {
+        do {
+            try mergeRoster(records)
+        } catch let refusal as CertificateRefusal {
+            return .rosterRefused("\(refusal)")
+        } catch let refusal as ForkProofError {
+            return .rosterRefused("\(refusal)")
+        }
+        return exchange.isVoid(try replica.rewinds()) ? .rewound : .rosterMerged(digest: rosterDigest)
+    }
+
+    /// Goes on with the search for a fork; a proof that is found cuts its origin off here, and ends the session.
+    private func examine(_ dot: Dot, _ answer: SealedChangeSet?, _ exchange: ExchangeState) throws -> SessionInput {
+        var search = exchange.search(in: dot)
+        let step: ForkStep
+        do {
+            step = try replica.goOn(&search, answer: answer, asked: dot, authors: refreshRoster())
+        } catch is ApplyViolation {
+            step = .nothing
+        }
+        exchange.keep(search, for: dot.origin)
+        switch step {
+        case .ask(let next): return .examined(next: next)
+        case .nothing: return .examined(next: nil)
+        case .found(let proof):
+            try replica.addForkProofs([proof])
+            try refreshRoster()
+            return exchange.isVoid(try replica.rewinds()) ? .rewound : .examined(next: nil)
+        }
+    }
+
+    private static func outgoing(_ changeSet: ReplicaStore.OutgoingChangeSet) -> ReplicationCore.OutgoingChangeSet {
+        ReplicationCore.OutgoingChangeSet(
+            dot: changeSet.header.dot, changes: changeSet.header.changes, changeSet: changeSet.sealed)
     }
 
     private func outgoing(_ request: OutgoingRequest) throws -> OutgoingBatch {
         let run = try replica.outgoing(
             lackedBy: request.lackedBy, skipping: request.skipping, maximumBytes: Int(clamping: request.maxBytes))
-        return OutgoingBatch(
-            changeSets: run.changeSets.map {
-                ReplicationCore.OutgoingChangeSet(
-                    dot: $0.header.dot, changes: $0.header.changes, changeSet: $0.sealed)
-            }, reachedEnd: run.reachedEnd)
+        return OutgoingBatch(changeSets: run.changeSets.map(Self.outgoing), reachedEnd: run.reachedEnd)
     }
 
     private func backlog(lackedBy vector: VersionVector, skipping: Set<Origin>) throws -> Backlog {
@@ -109,7 +149,6 @@ extension SessionStore {
             switch violation.kind {
             case .malformed, .signature, .gap: .malformed
             case .author: .refused
-            case .fork: .fork
             }
         return ErrorNotice(code: code, message: violation.description)
     }

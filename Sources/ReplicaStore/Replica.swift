@@ -162,6 +162,8 @@ public final class Replica: Sendable {
             try Declaration.declare(tables, in: writer)
             try Settings.set("declared", to: mark, in: writer)
         }
+        // Revocations that were taken in before cuts were kept.
+        _ = try settle { _ in }
         try releaseHeld()
     }
 

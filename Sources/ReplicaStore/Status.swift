@@ -88,22 +88,6 @@ extension Replica {
         try read { try $0.query("SELECT record FROM sync_roster ORDER BY digest").compactMap(\.values.first?.bytes) }
     }
 
-    public func addRosterRecords(_ records: [[UInt8]]) throws {
-        guard !records.isEmpty else { return }
-        try write { writer in
-            for record in records {
-                try writer.execute(
-                    "INSERT OR IGNORE INTO sync_roster(digest, record) VALUES (?, ?)",
-                    [.blob(SHA256.digest(record).bytes), .blob(record)])
-            }
-        }
-    }
-
-    /// How many records there are: it only grows, so it tells whether there are new ones.
-    public func rosterCount() throws -> Int64 {
-        try read { try $0.integer("SELECT count(*) FROM sync_roster") ?? 0 }
-    }
-
     /// A number that changes with every commit of another connection or process.
     public func dataVersion() throws -> Int64 { try connections.dataVersion() }
 }

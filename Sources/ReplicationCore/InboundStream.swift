@@ -47,9 +47,11 @@ struct InboundStream: Sendable {
     var isDrained: Bool { waiting.isEmpty && !isApplying }
 
     /// A change set begins. `applied` is the replica's vector now.
-    mutating func begin(_ start: ChangeSetStart, flowBytes: UInt64, applied: VersionVector) throws(Violation)
-        -> ReceivedStep
-    {
+    ///
+    /// - Parameter isWanted: it was asked for once more, though it is known.
+    mutating func begin(
+        _ start: ChangeSetStart, flowBytes: UInt64, applied: VersionVector, isWanted: Bool = false
+    ) throws(Violation) -> ReceivedStep {
         guard isEnabled else { throw Violation(.unexpectedFrame, "a change set that was not asked for") }
         guard assembler == nil else { throw Violation(.unexpectedFrame, "a change set inside another") }
         let assembler = try ChangeSetAssembler(start)
@@ -61,7 +63,7 @@ struct InboundStream: Sendable {
         guard dot.sequence.rawValue - 1 <= known.rawValue else {
             throw Violation(.sequenceGap, "\(dot) follows \(known)")
         }
-        isDropping = dot.sequence <= known
+        isDropping = dot.sequence <= known && !isWanted
         receivedBeforeBytes = receivedBytes
         try count(flowBytes)
         self.assembler = assembler
@@ -101,7 +103,7 @@ struct InboundStream: Sendable {
             doneBytes += flowBytes
             return .dropped(dot)
         }
-        cursor[dot.origin] = dot.sequence
+        cursor[dot.origin] = max(cursor[dot.origin], dot.sequence)
         let changeSet = done.finish()
         let bytes = changeSet.contentBytes
         waiting.append(Waiting(changeSet: changeSet, flowBytes: flowBytes, bytes: bytes))

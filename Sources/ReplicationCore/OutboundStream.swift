@@ -11,6 +11,8 @@ struct OutboundStream: Sendable {
         let frames: [ExchangeFrame]
         let flowBytes: UInt64
         let tally: Tally
+        /// The peer asked for it once more.
+        var isAgain = false
     }
     private struct InFlight {
         /// `sentBytes` with it.
@@ -55,7 +57,10 @@ struct OutboundStream: Sendable {
     mutating func nothingMore() { mayHaveMore = false }
 
     /// Drops what was read and not sent: it is read again, with what stands before it.
-    mutating func forgetQueue() { queue = [] }
+    mutating func forgetQueue() { queue.removeAll { !$0.isAgain } }
+
+    /// Something waits that the peer asked for once more.
+    var hasAgain: Bool { queue.contains(where: \.isAgain) }
 
     mutating func reading() {
         isReading = true
@@ -77,12 +82,21 @@ struct OutboundStream: Sendable {
         return true
     }
 
+    /// What the peer asked for once more: before everything else.
+    mutating func queueAgain(_ outgoing: OutgoingChangeSet) {
+        let frames = FrameCodec.frames(of: outgoing.changeSet)
+        queue.insert(
+            Queued(
+                dot: outgoing.dot, frames: frames, flowBytes: frames.reduce(0) { $0 + $1.flowBytes }, tally: Tally(),
+                isAgain: true), at: 0)
+    }
+
     /// The next change set that the peer still lacks, if there is room for it.
-    mutating func next(for peer: PeerKnowledge) -> (dot: Dot, frames: [ExchangeFrame])? {
+    mutating func next(for peer: PeerKnowledge) -> (dot: Dot, frames: [ExchangeFrame], isAgain: Bool)? {
         var skipped = 0
         defer { queue.removeFirst(skipped) }
         for candidate in queue {
-            guard peer.wants(candidate.dot) else {
+            guard candidate.isAgain || peer.wants(candidate.dot) else {
                 skipped += 1
                 continue
             }
@@ -90,7 +104,7 @@ struct OutboundStream: Sendable {
             skipped += 1
             sentBytes += candidate.flowBytes
             inFlight.append(InFlight(endBytes: sentBytes, tally: candidate.tally))
-            return (candidate.dot, candidate.frames)
+            return (candidate.dot, candidate.frames, candidate.isAgain)
         }
         return nil
     }

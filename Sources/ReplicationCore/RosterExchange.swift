@@ -52,7 +52,14 @@ struct RosterExchange: Sendable {
         var frames: [ExchangeFrame] = []
         var start = 0
         repeat {
-            let end = min(start + step, records.count)
+            var end = start
+            var bytes = 0
+            // A fork proof may be as large as the rest of a roster.
+            while end < records.count, end - start < step {
+                bytes += records[end].count
+                guard end == start || bytes <= FrameLimits.rosterFrameBytes else { break }
+                end += 1
+            }
             let part = RosterRecords(records: Array(records[start..<end]), digest: digest, more: end < records.count)
             frames.append(.rosterRecords(part))
             start = end
@@ -64,6 +71,10 @@ struct RosterExchange: Sendable {
         receivedRecords += records.records.count
         // A frame without records counts too, so that a flood of them ends as well.
         if records.records.isEmpty { receivedRecords += 1 }
+        receivedBytes += records.records.reduce(0) { $0 + $1.count }
+        guard receivedBytes <= FrameLimits.rosterSessionBytes else {
+            throw Violation(.tooLarge, "more than \(FrameLimits.rosterSessionBytes) bytes of roster records")
+        }
         guard receivedRecords <= FrameLimits.rosterRecordsInSession else {
             throw Violation(.tooLarge, "more than \(FrameLimits.rosterRecordsInSession) roster records")
         }

@@ -23,11 +23,16 @@ public struct LocalState: Hashable, Sendable {
     public var held: [HeldChangeSet]
     /// What is known of other nodes than the peer, with the time that was.
     public var thirdNodes: [ThirdNode]
+    /// Change sets of which values are awaited.
+    public var awaited: [Dot]
+    /// Change sets that differ from those of someone met before: a peer that has them is asked for its own.
+    public var suspicions: [Dot]
 
     /// Puts one together; each parameter is the property of its name.
     public init(
         applied: VersionVector, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
-        held: [HeldChangeSet] = [], thirdNodes: [ThirdNode] = []
+        held: [HeldChangeSet] = [], thirdNodes: [ThirdNode] = [], awaited: [Dot] = [],
+        suspicions: [Dot] = []
     ) {
         self.applied = applied
         self.safeBelow = safeBelow
@@ -35,6 +40,8 @@ public struct LocalState: Hashable, Sendable {
         self.schemaDigest = schemaDigest
         self.held = held
         self.thirdNodes = thirdNodes
+        self.awaited = awaited
+        self.suspicions = suspicions
     }
 }
 

@@ -29,6 +29,16 @@ public enum SessionInput: Sendable {
     case ask(ComparisonQuestion)
     /// Answers `SessionOutput.compare`.
     case compared(ComparisonAnswer)
+    /// Ask the peer for a change set as it was signed: another history of its origin was met.
+    case askSigned(Dot)
+    /// Answers `SessionOutput.examineAnswer`, with the next question.
+    case examined(next: Dot?)
+    /// Answers `SessionOutput.readSigned`.
+    case signedRead(SealedChangeSet?)
+    /// Answers `SessionOutput.readAgain`.
+    case againRead(OutgoingChangeSet?)
+    /// The replica was rewound, here or by another process: what this session told of its vector is void.
+    case rewound
     case timer(SessionTimer)
     /// The connection is gone.
     case transportClosed(String)

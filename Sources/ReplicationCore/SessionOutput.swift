@@ -20,6 +20,12 @@ public enum SessionOutput: Hashable, Sendable {
     case mergeRoster([[UInt8]])
     /// Read what the peer asks of the store, answer with `compared`. One at a time.
     case compare(ComparisonQuestion)
+    /// The peer answered what was asked: answer with `examined`, or with `rewound`. One at a time.
+    case examineAnswer(Dot, SealedChangeSet?)
+    /// The peer asks for a change set, without its values: answer with `signedRead`. One at a time.
+    case readSigned(Dot)
+    /// The peer asks for a change set once more, with its values: answer with `againRead`. One at a time.
+    case readAgain(Dot)
     /// Replaces an earlier deadline of the same timer.
     case setTimer(SessionTimer, Uptime)
     case cancelTimer(SessionTimer)
@@ -132,6 +138,8 @@ public enum SessionEnding: Hashable, Sendable {
     case incomplete(missing: UInt64)
     /// `stop` was asked for.
     case stopped
+    /// This side's replica was rewound; the peer may be dialled again at once.
+    case rewound
     /// The peer said goodbye before what was asked for was done.
     case peerLeft
     /// The peer broke the protocol; nothing of what broke it was applied.

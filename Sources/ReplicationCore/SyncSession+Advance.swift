@@ -23,12 +23,36 @@ extension SyncSession {
         mergeAndApply()
         acknowledge()
         if roster.startReading() { outputs.append(.readRoster) }
+        inquire()
         stream()
         tellEnd()
         tellThirdNodes()
         announce()
         noticeCaughtUp()
         finishIfDone()
+    }
+
+    private mutating func inquire() {
+        askAgain()
+        if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
+        if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
+        if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
+    }
+
+    /// Values that no later change set brings, once everything else has come: a peer may have them.
+    private mutating func askAgain() {
+        guard !hasAskedAgain, inbound.isEnabled, inbound.isEnded, inbound.isIdle else { return }
+        hasAskedAgain = true
+        for dot in local.awaited.prefix(Inquiry.awaited) where peer.confirmed.contains(dot) && isAwaited(dot) {
+            inquiry.want(dot)
+            send(.again(dot))
+        }
+    }
+
+    /// Whether it is awaited still. What the ledger alone lacks never stood in the way of what is safe.
+    private func isAwaited(_ dot: Dot) -> Bool {
+        if let below = local.safeBelow.entries[dot.origin] { return below < dot.sequence }
+        return configuration.local.safeBelow.entries[dot.origin] == nil
     }
 
     /// Records of the roster first: the author of what follows may stand in them.
@@ -57,7 +81,8 @@ extension SyncSession {
     private mutating func stream() {
         // In a session that does not stay, nothing follows the end of the stream: a hold that is lifted later waits for
         // the next session.
-        guard outbound.isEnabled, roster.sending == .nothing, mode.live || !outbound.isEndTold else { return }
+        guard outbound.isEnabled, roster.sending == .nothing, mode.live || !outbound.isEndTold || outbound.hasAgain
+        else { return }
         flush()
         guard phase == .exchanging, outbound.wantsToRead else { return }
         let all = mode.live ? local.applied : target
@@ -72,7 +97,7 @@ extension SyncSession {
 
     private mutating func flush() {
         while let next = outbound.next(for: peer) {
-            guard peer.presumed[next.dot.origin].rawValue == next.dot.sequence.rawValue - 1 else {
+            guard next.isAgain || peer.presumed[next.dot.origin].rawValue == next.dot.sequence.rawValue - 1 else {
                 // The store's fault. The peer would call it a violation; it is told the truth instead.
                 let notice = ErrorNotice(code: .internal, message: "the store skipped what stands before \(next.dot)")
                 return end(.failed(notice), telling: notice)
@@ -136,7 +161,9 @@ extension SyncSession {
 
     /// The dialling side ends a session that does not stay.
     private mutating func finishIfDone() {
-        guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, !acknowledgementDue else { return }
+        guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, inquiry.isSettled,
+            !acknowledgementDue
+        else { return }
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
         guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
         let missing = mode.receive ? countMissing() : 0

@@ -27,10 +27,13 @@ extension SyncSession {
         switch frame {
         case .rosterRecords(let records): try roster.received(records)
         case .changeSet(let start):
-            guard mode.live || !inbound.isEnded else {
+            let isWanted = start.header.map { inquiry.wants($0.dot) } ?? false
+            guard mode.live || !inbound.isEnded || isWanted else {
                 throw Violation(.unexpectedFrame, "a change set after the stream's end")
             }
-            took(try inbound.begin(start, flowBytes: frame.flowBytes, applied: local.applied))
+            took(
+                try inbound.begin(
+                    start, flowBytes: frame.flowBytes, applied: local.applied, isWanted: isWanted))
         case .values(let piece): took(try inbound.add(piece, flowBytes: frame.flowBytes))
         case .streamEnd(let news):
             try inbound.end()
@@ -47,6 +50,13 @@ extension SyncSession {
         case .pong(let number, _, let clock): received(pong: number, clock: clock)
         case .comparisonQuestion(let question): try received(question)
         case .comparisonAnswer(let answer): try received(answer)
+        case .question(let dot): try inquiry.received(dot)
+        case .answer(let dot, let changeSet): try inquiry.answered(dot, changeSet)
+        case .again(let dot):
+            guard outbound.isEnabled else {
+                throw Violation(.unexpectedFrame, "a question of one that does not receive")
+            }
+            try inquiry.receivedAgain(dot)
         case .joinRequest, .joinResponse: throw Violation(.unexpectedFrame, "\(frame.name) in an exchange")
         case .greeting, .wholeVector, .error, .goodbye: break
         }
@@ -55,7 +65,9 @@ extension SyncSession {
     private mutating func took(_ step: InboundStream.ReceivedStep) {
         switch step {
         case .partial: break
-        case .complete(let dot): peer.showed(dot)
+        case .complete(let dot):
+            inquiry.came(dot)
+            peer.showed(dot)
         case .dropped(let dot):
             peer.showed(dot)
             acknowledgementDue = true

@@ -144,6 +144,7 @@ extension SyncSession {
         outputs.append(.cancelTimer(.greeting))
         setTimer(.keepAlive, after: configuration.limits.pingMilliseconds)
         emit(.greeted(software: peer.software, mode: mode, backlog: peer.backlog))
+        for dot in local.suspicions.prefix(Inquiry.searches) where peer.confirmed.contains(dot) { ask(dot) }
         if peer.schemaDigest != local.schemaDigest { emit(.schemaDiffers) }
         if !peer.held.isEmpty { emit(.heldByPeer(peer.held.values.sorted { $0.dot.origin < $1.dot.origin })) }
     }

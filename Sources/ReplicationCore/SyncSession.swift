@@ -31,6 +31,9 @@ public struct SyncSession: Sendable {
     var outbound: OutboundStream
     var roster = RosterExchange()
     var questions = QuestionExchange()
+    var inquiry = Inquiry()
+    /// What is awaited was asked for.
+    var hasAskedAgain = false
     var mode: SyncMode
     var summary = SessionSummary()
     /// Held change sets that the next acknowledgement tells.
@@ -128,6 +131,21 @@ public struct SyncSession: Sendable {
         case .rosterRefused(let reason): throw Violation(.roster, reason)
         case .ask(let question): ask(question)
         case .compared(let answer): compared(answer)
+        case .askSigned(let dot): ask(dot)
+        case .examined(let next):
+            inquiry.examined()
+            if let next { ask(next) }
+            if inquiry.isAnswered, phase == .exchanging { send(.question(nil)) }
+        case .signedRead(let changeSet):
+            if let dot = inquiry.read(), phase == .exchanging { send(.answer(dot, changeSet)) }
+        case .againRead(let changeSet):
+            guard let dot = inquiry.readAgain(), phase == .exchanging else { return }
+            if let changeSet { outbound.queueAgain(changeSet) } else { send(.answer(dot, nil)) }
+        case .rewound:
+            end(
+                .rewound,
+                telling: ErrorNotice(
+                    code: .rewound, message: "this replica took back what a revocation or a fork cuts off; call again"))
         case .timer(let timer): fired(timer)
         case .transportClosed(let reason): transportClosed(reason)
         case .stop: stop()
@@ -148,6 +166,12 @@ public struct SyncSession: Sendable {
 
     mutating func send(_ frame: ExchangeFrame) { outputs.append(.send(frame)) }
     mutating func emit(_ event: SessionEvent) { outputs.append(.event(event)) }
+
+    mutating func ask(_ dot: Dot) {
+        guard phase == .exchanging else { return }
+        inquiry.ask(dot)
+        send(.question(dot))
+    }
 
     private mutating func localChanged(_ state: LocalState) {
         let grew = !local.applied.covers(state.applied)

@@ -31,6 +31,10 @@ public enum HeldCause: String, Hashable, Sendable, CaseIterable {
     case unknownAuthor = "unknown_author"
     /// An earlier change set that it builds on is held.
     case waitsForEarlier = "waits_for_earlier"
+    /// It comes after the last sequence that its author's revocation accepts; released where the cut is raised.
+    case revoked
+    /// Its origin has forked at or before it: two copies of one replica went on under one name.
+    case forked
 }
 
 /// A change set that was received and proven, is kept, and waits.

@@ -20,6 +20,12 @@ public enum ExchangeFrame: Hashable, Sendable {
     case pong(number: UInt64, pingClock: WallClock, clock: WallClock)
     case error(ErrorNotice)
     case goodbye
+    /// Asks for one change set as it was signed; nil: no more questions.
+    case question(Dot?)
+    /// Asks for one change set once more, with its values.
+    case again(Dot)
+    /// Answers a question: body and signature, and no values; nil: the sender does not have it.
+    case answer(Dot, SealedChangeSet?)
     case joinRequest(JoinRequest)
     case joinResponse(JoinResponse)
     case comparisonQuestion(ComparisonQuestion)
@@ -41,6 +47,9 @@ public enum ExchangeFrame: Hashable, Sendable {
         case .pong: "pong"
         case .error: "error"
         case .goodbye: "goodbye"
+        case .question: "question"
+        case .again: "question for a change set again"
+        case .answer: "answer"
         case .joinRequest: "join request"
         case .joinResponse: "join response"
         case .comparisonQuestion: "comparison question"
@@ -239,7 +248,9 @@ public struct ThirdNode: Hashable, Sendable {
 public struct ErrorNotice: Hashable, Sendable {
     /// The wire's codes. One that this version does not know reads as `other`.
     public enum Code: String, Hashable, Sendable, CaseIterable {
-        case `protocol`, workspace, refused, malformed, tooLarge = "too_large", busy, `internal`, timeout, fork, other
+        case `protocol`, workspace, refused, malformed, tooLarge = "too_large", busy, `internal`, timeout, fork,
+            rewound,
+            other
     }
     /// What a program needs to know of it.
     public var code: Code

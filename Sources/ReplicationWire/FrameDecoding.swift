@@ -55,6 +55,12 @@ extension FrameCodec {
             return .pong(number: pong.number, pingClock: try clock(pong.pingClockMs), clock: try clock(pong.clockMs))
         case .error(let error): return .error(try readError(error))
         case .goodbye: return .goodbye
+        case .question(let question):
+            guard !question.origin.isEmpty else { return .question(nil) }
+            let asked = try dot(question.origin, question.sequence)
+            return question.again ? .again(asked) : .question(asked)
+        case .answer(let answer):
+            return .answer(try dot(answer.origin, answer.sequence), try readAnswer(answer))
         case .joinRequest(let request): return .joinRequest(try readJoinRequest(request))
         case .joinResponse(let response): return .joinResponse(try readJoinResponse(response))
         case .comparisonQuestion(let question): return .comparisonQuestion(try readQuestion(question))
@@ -91,7 +97,9 @@ extension FrameCodec {
 
     private static func readRoster(_ wire: WireRosterRecords) throws(FrameError) -> RosterRecords {
         guard wire.records.count <= FrameLimits.rosterRecordsInFrame,
-            wire.records.allSatisfy({ $0.count <= FrameLimits.rosterRecordBytes })
+            wire.records.allSatisfy({
+                $0.count <= FrameLimits.rosterRecordBytes || $0.starts(with: FrameLimits.forkProofMagic)
+            })
         else { throw .tooLarge("roster records: too many or too large") }
         return RosterRecords(
             records: wire.records.map { [UInt8]($0) }, digest: try digest(wire.digest, "digest"), more: wire.more)
@@ -138,6 +146,14 @@ extension FrameCodec {
         return ValuesPiece(values: wire.values.map { [UInt8]($0) }, continues: wire.continues)
     }
 
+    private static func readAnswer(_ wire: WireAnswer) throws(FrameError) -> SealedChangeSet? {
+        guard !wire.body.isEmpty else { return nil }
+        guard wire.body.count <= Limits.acceptedBodyBytes, wire.signature.count == 64 else {
+            throw .tooLarge("answer: a body of \(wire.body.count) bytes, a signature of \(wire.signature.count)")
+        }
+        return SealedChangeSet(body: [UInt8](wire.body), signature: [UInt8](wire.signature), values: [])
+    }
+
     private static func readHeld(_ wire: [WireHeld]) throws(FrameError) -> [HeldChangeSet] {
         guard wire.count <= FrameLimits.held else { throw .tooLarge("\(wire.count) held change sets in one frame") }
         var result: [HeldChangeSet] = []
@@ -151,6 +167,8 @@ extension FrameCodec {
                 case .unknownTable: .unknownTable
                 case .unknownAuthor: .unknownAuthor
                 case .schemaDiffers: .schemaDiffers
+                case .revoked: .revoked
+                case .forked: .forked
                 // A cause of a later version still says that it waits.
                 case .waitsForEarlier, .unspecified, .UNRECOGNIZED: .waitsForEarlier
                 }
@@ -189,6 +207,7 @@ extension FrameCodec {
             case .internal: .internal
             case .timeout: .timeout
             case .fork: .fork
+            case .rewound: .rewound
             case .unspecified, .UNRECOGNIZED: .other
             }
         let retry = try number(wire.retryAfterMs, "retry_after_ms")
@@ -242,6 +261,13 @@ extension FrameCodec {
             result[origin] = try sequence(wire.sequences[index])
         }
         return result
+    }
+
+    private static func dot(_ origin: Data, _ number: UInt64) throws(FrameError) -> Dot {
+        guard let origin = Origin(bytes: origin), number > 0 else {
+            throw .malformed("no change set has such a name")
+        }
+        return Dot(origin: origin, sequence: try sequence(number))
     }
 
     static func vector(_ wire: WireVector) throws(FrameError) -> VersionVector {

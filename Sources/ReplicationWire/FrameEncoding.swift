@@ -59,6 +59,24 @@ public enum FrameCodec {
                 $0.retryAfterMs = notice.retryAfterMilliseconds ?? 0
             }
         case .goodbye: wire.goodbye = WireGoodbye()
+        case .question(let dot):
+            wire.question = .with {
+                $0.origin = Data(dot?.origin.bytes ?? [])
+                $0.sequence = dot?.sequence.rawValue ?? 0
+            }
+        case .again(let dot):
+            wire.question = .with {
+                $0.origin = Data(dot.origin.bytes)
+                $0.sequence = dot.sequence.rawValue
+                $0.again = true
+            }
+        case .answer(let dot, let changeSet):
+            wire.answer = .with {
+                $0.origin = Data(dot.origin.bytes)
+                $0.sequence = dot.sequence.rawValue
+                $0.body = Data(changeSet?.body ?? [])
+                $0.signature = Data(changeSet?.signature ?? [])
+            }
         case .joinRequest(let request):
             wire.joinRequest = .with {
                 $0.certificateRequest = Data(request.certificateRequest)
@@ -165,6 +183,8 @@ public enum FrameCodec {
                 case .schemaDiffers: .schemaDiffers
                 case .unknownAuthor: .unknownAuthor
                 case .waitsForEarlier: .waitsForEarlier
+                case .revoked: .revoked
+                case .forked: .forked
                 }
             $0.detail = text(held.detail)
             $0.releaseAtMs = held.releaseAt?.milliseconds ?? 0
@@ -190,6 +210,7 @@ public enum FrameCodec {
         case .internal: .internal
         case .timeout: .timeout
         case .fork: .fork
+        case .rewound: .rewound
         case .other: .unspecified
         }
     }

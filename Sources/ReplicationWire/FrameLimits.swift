@@ -26,8 +26,15 @@ public enum FrameLimits {
     public static let sequence: UInt64 = 1 << 48
     /// The greatest clock reading and count: any sum or difference of two stays within 64 bits. The year 287396.
     public static let number: UInt64 = 1 << 53
-    /// One DER record of the roster.
+    /// One certificate or revocation.
     public static let rosterRecordBytes = 16 << 10
+    /// What a fork proof begins with. It travels among the roster's records, holds two whole bodies, and is bounded by the
+    /// frame.
+    public static let forkProofMagic = Array("syncfrk1".utf8)
+    /// The records in one frame, where there is more than one.
+    public static let rosterFrameBytes = 4 << 20
+    /// The records that a peer may send in one session: as many of the largest certificates as may come.
+    public static let rosterSessionBytes = rosterRecordBytes * rosterRecordsInSession
     /// Roster records in one frame; 200 of the largest stay under 4 MiB.
     public static let rosterRecordsInFrame = 200
     /// Roster records that a peer may send in one session: 16 for each of 1,024 nodes.

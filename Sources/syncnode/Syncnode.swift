@@ -43,7 +43,9 @@ struct Syncnode: AsyncParsableCommand {
                     LagCommand.self, StatusCommand.self, VerifyCommand.self, BackupCommand.self, RecoverCommand.self,
                     DoctorCommand.self,
                 ]),
-            CommandGroup(name: "What was lost, what waits", subcommands: [ConflictsCommand.self, HeldCommand.self]),
+            CommandGroup(
+                name: "What was lost, what waits",
+                subcommands: [ConflictsCommand.self, HeldCommand.self, ForksCommand.self]),
         ])
 
     /// Errors become one short text and one of sysexits' codes.

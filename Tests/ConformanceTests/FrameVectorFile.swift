@@ -98,6 +98,7 @@ struct VectorFrame: Decodable {
     let workspaceName: String?
     let certificate: String?
     let authority: String?
+    let asked: Entry?
 
     func model() throws -> ExchangeFrame {
         switch kind {
@@ -143,6 +144,14 @@ struct VectorFrame: Decodable {
                     code: try unwrap(ErrorNotice.Code(rawValue: unwrap(code))), message: try unwrap(message),
                     retryAfterMilliseconds: retryAfter.flatMap { UInt64($0) }))
         case "goodbye": return .goodbye
+        case "question": return .question(try asked.map { try $0.dot() })
+        case "again": return .again(try unwrap(asked).dot())
+        case "answer":
+            return .answer(
+                try unwrap(asked).dot(),
+                try body.map {
+                    SealedChangeSet(body: try bytes($0), signature: try bytes(unwrap(signature)), values: [])
+                })
         case "joinRequest":
             return .joinRequest(
                 JoinRequest(
@@ -199,6 +208,12 @@ extension VectorFrame.Greeting {
             },
             held: try held.map { try $0.model() }, software: software, windowBytes: try unwrap(UInt64(window)),
             remembers: try identifier(remembers), baseUnknown: baseUnknown)
+    }
+}
+
+extension VectorFrame.Entry {
+    func dot() throws -> Dot {
+        Dot(origin: try unwrap(Origin(origin)), sequence: SequenceNumber(try unwrap(UInt64(sequence))))
     }
 }
 

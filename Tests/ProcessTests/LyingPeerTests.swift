@@ -110,7 +110,11 @@ import Trust
         try await stage.refuses("a stamp that breaks Rule S", early, code: .malformed, saying: "had seen")
         let rival = try liar.changeSet(origin, 1, id: "h9", stamp: Stamp(now()))
         let afterRival = try liar.changeSet(origin, 2, after: rival, id: "h2", stamp: Stamp(now()).following(at: now()))
-        try await stage.refuses("a fork", afterRival, code: .fork, saying: "forked")
+        // What belongs to another history of its origin is held: others' work goes on.
+        let forked = try await liar.send([liar.frame(afterRival)], to: stage.server)
+        #expect(forked.notice == nil, "\(forked)")
+        let held = try await stage.hq.json("held", "list")["held"]?[0]
+        #expect(held?["cause"]?.text == "forked", "\(held ?? .null)")
         let late = Stamp(.init(milliseconds: now().milliseconds + 1000))
         let honest = try liar.changeSet(origin, 2, after: stage.first, id: "h2", stamp: late)
         let last = try await liar.send([liar.frame(honest)], to: stage.server)

@@ -141,15 +141,21 @@ import Trust
         #expect(try scene.replica.dump() == scene.before)
     }
 
-    @Test func anotherContentUnderAKnownSequenceIsAFork() throws {
+    /// What belongs to another history than the one known is applied nowhere, kept, and told.
+    @Test(arguments: [true, false]) func anotherHistoryIsHeld(sameSequence: Bool) throws {
         var scene = try Scene()
-        try scene.expectRefused(
-            scene.next(.init(sequence: SequenceNumber(1), previous: Digest.none, totals: .zero)), [.fork])
-    }
-
-    @Test func anotherPredecessorIsAFork() throws {
-        var scene = try Scene()
-        try scene.expectRefused(scene.next(.init(previous: SHA256.digest([1, 2, 3]))), [.fork])
+        let other =
+            sameSequence
+            ? scene.next(.init(sequence: SequenceNumber(1), previous: Digest.none, totals: .zero))
+            : scene.next(.init(previous: SHA256.digest([1, 2, 3])))
+        let report = try scene.replica.apply([other], from: nil, authors: scene.workspace.authors)
+        #expect(report.violation == nil && report.changeSets == 0)
+        #expect(report.forks == [ForkSuspicion(origin: scene.forger.origin, differs: SequenceNumber(1))])
+        #expect(report.held.map(\.cause) == [.forked])
+        let kept: Set = ["sync_held", "sync_held_values"]
+        #expect(try scene.replica.dump(but: kept) == scene.before.filter { !kept.contains($0.key) })
+        #expect(try scene.replica.forkSuspicions() == report.forks)
+        try scene.replica.expectSound(scene.workspace.authors)
     }
 
     @Test func wrongTotalsAreRefused() throws {

@@ -45,6 +45,8 @@ final class FakeReplica {
     var roster: Set<[UInt8]> = []
     var schema: [UInt8] = [1]
     var thirdNodes: [ThirdNode] = []
+    var awaited: [Dot] = []
+    var suspicions: [Dot] = []
     /// Origins that are not applied here.
     var holdsOrigins: Set<Origin> = []
     private(set) var held: [Dot: (HeldChangeSet, OutgoingChangeSet)] = [:]
@@ -60,7 +62,17 @@ final class FakeReplica {
     var state: LocalState {
         LocalState(
             applied: applied, safeBelow: safeBelow, rosterDigest: rosterDigest, schemaDigest: schema,
-            held: held.values.map(\.0), thirdNodes: thirdNodes)
+            held: held.values.map(\.0), thirdNodes: thirdNodes, awaited: awaited, suspicions: suspicions)
+    }
+
+    /// One change set with its values.
+    func again(_ dot: Dot) -> OutgoingChangeSet? { log.first { $0.dot == dot } }
+
+    /// One change set as it was signed; nil where there is none.
+    func signed(_ dot: Dot) -> SealedChangeSet? {
+        log.first { $0.dot == dot }.map {
+            SealedChangeSet(body: $0.changeSet.body, signature: $0.changeSet.signature, values: [])
+        }
     }
 
     /// Writes and seals one row: `large` are the lengths of values beside the body.

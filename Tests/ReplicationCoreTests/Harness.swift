@@ -63,6 +63,9 @@ final class Endpoint {
     var readMicroseconds: Int64 = 500
     /// What the store answers instead of applying.
     var applyFailure: ApplyFailure?
+    /// What is asked after an answer.
+    var nextQuestion: (Dot) -> Dot? = { _ in nil }
+    private(set) var answers: [(dot: Dot, answer: SealedChangeSet?)] = []
     /// Changes a frame on its way out; nil drops it.
     var tamper: (ExchangeFrame) -> [ExchangeFrame] = { [$0] }
     /// The connection is cut after so many frames were sent by this side.
@@ -126,6 +129,13 @@ final class Endpoint {
                 give(.rosterMerged(digest: replica.rosterDigest))
                 network.changed(replica)
             }
+        case .readSigned(let dot):
+            world.schedule(after: jitter(readMicroseconds)) { [self] in give(.signedRead(replica.signed(dot))) }
+        case .readAgain(let dot):
+            world.schedule(after: jitter(readMicroseconds)) { [self] in give(.againRead(replica.again(dot))) }
+        case .examineAnswer(let dot, let answer):
+            answers.append((dot, answer))
+            world.schedule(after: jitter(readMicroseconds)) { [self] in give(.examined(next: nextQuestion(dot))) }
         case .setTimer(let timer, let deadline):
             timerOrder += 1
             let order = timerOrder

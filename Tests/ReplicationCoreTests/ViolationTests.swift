@@ -244,7 +244,7 @@ import Testing
         let network = Network()
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
         right.write(as: origin(2))
-        let notice = ErrorNotice(code: .fork, message: "two change sets with one number")
+        let notice = ErrorNotice(code: .malformed, message: "a change set breaks its chain")
         let (dialler, answerer) = network.exchange(left, right, .pull) { dialler, _ in
             dialler.applyFailure = .peer(notice)
         }

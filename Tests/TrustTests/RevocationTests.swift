@@ -91,7 +91,7 @@ import Testing
         #expect(!later.mayAuthor(Dot(origin: Origin(node: node.id, incarnation: 1), sequence: SequenceNumber(6))))
     }
 
-    @Test func ofTwoRevocationsTheLowerCutCounts() throws {
+    @Test func ofTwoRevocationsTheHigherCutCounts() throws {
         let workspace = try Workspace()
         let node = try workspace.admit()
         let one = try workspace.authority.revoke(
@@ -103,7 +103,7 @@ import Testing
             let cuts = (1...3).map { incarnation in
                 roster.member(node.id)?.lastAccepted(of: Origin(node: node.id, incarnation: incarnation))
             }
-            #expect(cuts == [SequenceNumber(5), .zero, .zero])
+            #expect(cuts == [SequenceNumber(7), SequenceNumber(9), SequenceNumber(4)])
         }
         // Without a revocation there is no cut.
         let free = workspace.roster.merging(records: [node.certificate.der]).roster

@@ -19,7 +19,7 @@ public struct ProvenChangeSet: Sendable {
 /// Why a change set was refused: something its sender must not have sent.
 public struct ApplyViolation: Error, Sendable, Hashable, CustomStringConvertible {
     /// The kind of violation, which decides what the peer is told.
-    public enum Kind: Sendable, Hashable { case malformed, signature, author, gap, fork }
+    public enum Kind: Sendable, Hashable { case malformed, signature, author, gap }
     public let kind: Kind
     public let dot: Dot?
     public let description: String
@@ -32,6 +32,8 @@ public struct ApplyReport: Sendable {
     public var safe = VersionVector()
     /// Held of this batch.
     public var held: [HeldChangeSet] = []
+    /// Origins of which two histories were met.
+    public var forks: [ForkSuspicion] = []
     public var changeSets = 0
     public var duplicates = 0
     public var changes: UInt64 = 0
@@ -40,6 +42,10 @@ public struct ApplyReport: Sendable {
     public var conflicts = 0
     /// The change sets before it in the batch are applied; it and what follows are not.
     public var violation: ApplyViolation?
+    /// Field writes of this node that a cut had set aside, and that were written again.
+    public var rewritten: UInt64 = 0
+    /// How often this replica was rewound: where that changed, what it acknowledged before is void.
+    public var rewinds: Int64 = 0
 }
 
 final class Applier {
@@ -47,6 +53,8 @@ final class Applier {
         case applied(ChangeSetHeader, bodyBytes: Int)
         case duplicate
         case hold(HeldCause, String, until: HeldRelease)
+        /// What is known here of its origin is another history than the one it belongs to.
+        case fork(ForkSuspicion)
     }
 
     private let transaction: EngineTransaction
@@ -70,7 +78,14 @@ final class Applier {
         try checkMayBegin(header)
         let record = try transaction.origins.record(for: header.origin, in: writer)
         if header.sequence <= record.applied { return try duplicate(proven, record) }
+        if let cut = transaction.cuts[header.origin], header.sequence > cut.lastAccepted {
+            let why = cut.cause == .revoked ? "its author was revoked after" : "its origin forked after"
+            return .hold(HeldCause(cut.cause), "\(why) \(cut.lastAccepted)", until: .anything)
+        }
         if let wait = try mustWait(header, record) { return wait }
+        if header.previous != record.digest {
+            return .fork(ForkSuspicion(origin: header.origin, differs: record.applied))
+        }
         try checkChain(proven, record)
         try checkRuleS(header, record)
         if let wait = try clockOrSchema(proven.changeSet) { return wait }
@@ -111,12 +126,9 @@ final class Applier {
         statement.bind(2, Int64(bitPattern: proven.dot.sequence.rawValue))
         let known = try statement.first { statement.bytes(0) }
         guard known == proven.digest.bytes else {
-            throw ApplyViolation(
-                kind: .fork, dot: proven.dot,
-                description:
-                    "\(proven.dot) is known here with another content, both signed by its author: the origin has forked, by a copied or restored replica or by intent."
-            )
+            return .fork(ForkSuspicion(origin: proven.dot.origin, differs: proven.dot.sequence))
         }
+        try AwaitedValues.fill(proven, transaction, merger)
         return .duplicate
     }
 
@@ -148,11 +160,6 @@ final class Applier {
 
     private func checkChain(_ proven: ProvenChangeSet, _ record: OriginRecord) throws {
         let header = proven.changeSet.header
-        guard header.previous == record.digest else {
-            throw ApplyViolation(
-                kind: .fork, dot: header.dot,
-                description: "\(header.dot) does not follow the change set known before it: the origin has forked.")
-        }
         guard header.totalsBefore == record.totals else {
             throw ApplyViolation(
                 kind: .malformed, dot: header.dot,
@@ -237,6 +244,14 @@ final class Applier {
     }
 
     // MARK: Rows
+
+    /// Applies some rows of a change set that is in the log already.
+    ///
+    /// - Parameter values: those beside the rows' cells, in order.
+    func replay(_ part: TableChanges, _ header: ChangeSetHeader, values: [[UInt8]?]) throws {
+        var values = values[...]
+        try apply(part, header, &values)
+    }
 
     /// How the cells of one field set fall to fields, and how a fresh row is inserted with them.
     private struct Plan {
@@ -333,7 +348,7 @@ final class Applier {
     }
 
     /// The values of a row's cells, those beside the body taken from `values`.
-    private static func take(_ cells: [Cell], from values: inout ArraySlice<[UInt8]?>) -> [LedgerValue] {
+    static func take(_ cells: [Cell], from values: inout ArraySlice<[UInt8]?>) -> [LedgerValue] {
         cells.map { cell in
             switch cell {
             case .inline(let value): return .present(value)

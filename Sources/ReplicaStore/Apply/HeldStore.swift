@@ -129,15 +129,19 @@ enum HeldStore {
 
     /// Those whose time has come, that were tried under other declarations, or that the operator releases; by number, in
     /// the order of their origins and sequences.
-    static func due(at time: WallClock, released: Set<Dot>, _ reader: Reader) throws -> [Int64] {
+    /// Those beyond a cut are tried only where the cuts changed.
+    static func due(
+        at time: WallClock, released: Set<Dot>, cutsChanged: Bool, _ reader: Reader
+    ) throws -> [Int64] {
         let declared = try Settings.value("declared", reader) ?? .null
         var due = try reader.query(
             """
             SELECT origin, seq, number FROM sync_held WHERE release_at <= ?1 UNION
             SELECT origin, seq, number FROM sync_held
                 WHERE release_at IS NULL AND waits_origin IS NULL AND (tried_under IS NULL OR tried_under <> ?2)
+                AND (?3 OR cause NOT IN ('revoked', 'forked'))
             ORDER BY origin, seq
-            """, [.integer(time.milliseconds), declared]
+            """, [.integer(time.milliseconds), declared, .integer(cutsChanged ? 1 : 0)]
         ).compactMap(\.values[2].integer)
         for dot in released.sorted(by: { $0.sequence < $1.sequence }) {
             let number = try reader.integer(
@@ -176,4 +180,8 @@ enum HeldStore {
                 changeSet: try ChangeSetCodec.decode(body), digest: SHA256.digest(body)),
             from: row[0].bytes.flatMap { NodeID(bytes: $0) })
     }
+}
+
+extension HeldCause {
+    init(_ cause: Cut.Cause) { self = cause == .revoked ? .revoked : .forked }
 }

@@ -68,7 +68,6 @@ final class RegisterMerger {
         } else {
             let table = row.table
             if let values = try row.store.values(row.id, alive: true), !table.columns.isEmpty {
-                transaction.journaled.insert(table.number)
                 try row.store.journalOverwritten(
                     row: state.row, positions: Array(table.columns.indices), values: values, at: transaction.now)
             }
@@ -107,7 +106,6 @@ final class RegisterMerger {
         }
         guard new != present else { return }
         if let present, state.alive {
-            transaction.journaled.insert(row.table.number)
             try row.store.journalOverwritten(
                 row: state.row, positions: field.positions, values: present, at: transaction.now)
         }

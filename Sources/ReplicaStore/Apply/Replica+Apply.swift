@@ -85,7 +85,7 @@ extension Replica {
     /// - Parameter released: change sets that the operator releases, however far ahead their stamps are.
     @discardableResult
     public func releaseHeld(_ released: Set<Dot> = []) throws -> ApplyReport {
-        let isDue = try read { try !HeldStore.due(at: clock(), released: released, $0).isEmpty }
+        let isDue = try read { try !HeldStore.due(at: clock(), released: released, cutsChanged: false, $0).isEmpty }
         guard isDue else { return ApplyReport() }
         try seal()
         return try engineWrite { writer in
@@ -111,6 +111,7 @@ final class Batch {
     private let peer: NodeID?
     private let leftOut: Set<Origin>
     private let released: Set<Dot>
+    private let cutsChanged: Bool
     private var transaction: EngineTransaction
     private var heldOrigins: Set<Origin>
     private lazy var applier = makeApplier()
@@ -119,14 +120,19 @@ final class Batch {
     /// Of this batch, whether or not something held waited for them: asked once.
     private var applied: [Dot] = []
 
+    /// - Parameters:
+    ///   - leftOut: what builds on these origins is held, and is no gap.
+    ///   - cutsChanged: what is held beyond a cut is tried again.
     init(
-        _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = []
+        _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = [],
+        cutsChanged: Bool = false
     ) throws {
         self.writer = writer
         self.replica = replica
         self.peer = peer
         self.leftOut = leftOut
         self.released = released
+        self.cutsChanged = cutsChanged
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
         heldOrigins = try HeldStore.origins(writer)
@@ -150,14 +156,12 @@ final class Batch {
             }
         }
         try takeHeld()
-        for table in transaction.tables where transaction.journaled.contains(table.number) {
-            // What applying wrote into the journals is history, not edits to seal.
-            guard let last = try writer.integer("SELECT max(n) FROM \"sync_journal_\(table.name)\"") else { continue }
-            try JournalRuns.advance(table, to: last, in: writer)
-        }
+        try transaction.passOverJournals()
+        report.rewritten = try SetAsideEdits.writeAgain(transaction, key: replica.key)
         report.conflicts = try shownConflicts() - shownBefore
         report.applied = transaction.origins.applied
         report.safe = try Replica.safe(transaction.origins, writer)
+        report.rewinds = try Settings.value(Settings.rewinds, writer)?.integer ?? 0
         return report
     }
 
@@ -170,11 +174,17 @@ final class Batch {
         case .applied(let header, let bodyBytes): count(header, bodyBytes)
         case .duplicate: report.duplicates += 1
         case .hold(let cause, let detail, let release):
-            let held = HeldChangeSet(dot: changeSet.dot, cause, detail, until: release)
-            try HeldStore.hold(changeSet, held, until: release, from: peer, at: transaction.now, in: writer)
-            report.held.append(held)
-            heldOrigins.insert(changeSet.dot.origin)
+            try hold(changeSet, HeldChangeSet(dot: changeSet.dot, cause, detail, until: release), until: release)
+        case .fork(let suspicion):
+            report.forks.append(suspicion)
+            try hold(changeSet, HeldChangeSet(dot: changeSet.dot, suspicion), until: .anything)
         }
+    }
+
+    private func hold(_ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease) throws {
+        try HeldStore.hold(changeSet, held, until: release, from: peer, at: transaction.now, in: writer)
+        report.held.append(held)
+        heldOrigins.insert(changeSet.dot.origin)
     }
 
     private func count(_ header: ChangeSetHeader, _ bodyBytes: Int) {
@@ -205,9 +215,7 @@ final class Batch {
     private func undo() throws {
         try writer.execute("ROLLBACK TO change_set")
         try writer.execute("RELEASE change_set")
-        let journaled = transaction.journaled
         transaction = try EngineTransaction(writer, now: transaction.now)
-        transaction.journaled = journaled
         applier = makeApplier()
     }
 
@@ -215,7 +223,8 @@ final class Batch {
     private func takeHeld() throws {
         isRetrying = true
         defer { isRetrying = false }
-        var queue = try HeldStore.due(at: transaction.now, released: released, writer)[...]
+        var queue = try HeldStore.due(
+            at: transaction.now, released: released, cutsChanged: cutsChanged, writer)[...]
         while true {
             // What was applied, from outside or from here, releases what waited for it.
             for dot in applied { queue += try HeldStore.waiting(for: dot, writer) }
@@ -232,10 +241,14 @@ final class Batch {
             case .applied(let header, let bodyBytes):
                 count(header, bodyBytes)
                 try drop(entry)
+                try SetAsideEdits.drop(header.dot, in: writer)
             case .duplicate: try drop(entry)
             case .hold(let cause, let detail, let release):
                 try HeldStore.restate(
                     entry.number, HeldChangeSet(dot: dot, cause, detail, until: release), until: release, in: writer)
+            case .fork(let suspicion):
+                try HeldStore.restate(
+                    entry.number, HeldChangeSet(dot: dot, suspicion), until: .anything, in: writer)
             }
         } catch let violation as ApplyViolation {
             // It was proven when it came; what came since makes it a fork or malformed. It is of no use to anyone.
@@ -252,6 +265,13 @@ final class Batch {
 }
 
 extension HeldChangeSet {
+    /// It belongs to another history than the one here.
+    init(dot: Dot, _ suspicion: ForkSuspicion) {
+        self.init(
+            dot: dot, cause: .forked,
+            detail: "belongs to another history of its origin than \(suspicion.differs) here", releaseAt: nil)
+    }
+
     init(dot: Dot, _ cause: HeldCause, _ detail: String, until release: HeldRelease) {
         var releaseAt: WallClock?
         if case .at(let time) = release { releaseAt = time }
@@ -260,14 +280,14 @@ extension HeldChangeSet {
 }
 
 extension Roster: AuthorDirectory {
-    /// The author's key, where the roster lets it write so far.
+    /// The author's key, where the roster ever let it write. Whether the change set comes after a cut is asked when it is
+    /// applied.
     public func key(of dot: Dot) throws -> PublicKey {
         let reason: String
-        switch authorship(of: dot) {
+        switch authorship(by: dot.origin.node) {
         case .allowed(let key): return key
-        case .unknownAuthor: reason = "the roster has no certificate of its author"
         case .notAWriter(let role): reason = "its author is a \(role.rawValue), and may not write"
-        case .beyondRevocation(let last): reason = "its author was revoked after \(last)"
+        case .unknownAuthor, .beyondRevocation: reason = "the roster has no certificate of its author"
         }
         throw ApplyViolation(kind: .author, dot: dot, description: "\(dot) is refused: \(reason).")
     }

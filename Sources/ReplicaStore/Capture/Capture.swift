@@ -12,6 +12,11 @@ enum JournalOperation: Int64 {
     case undelete = 4
     /// Applying a change set overwrote these values, or moved them to the graveyard; `id` holds the row number.
     case overwritten = 6
+    /// A rewind rebuilt the row from what is left of the log.
+    case rebuilt = 7
+
+    /// Whether a program wrote it, so that it is to be sealed.
+    var isEdit: Bool { self != .overwritten && self != .rebuilt }
 }
 
 enum Capture {

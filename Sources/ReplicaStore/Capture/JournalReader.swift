@@ -35,7 +35,7 @@ enum JournalReader {
                 + (try reader.integer(
                     """
                     SELECT count(*) FROM "sync_journal_\(table.name)"
-                    WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op <> ?
+                    WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op < ?
                     """, .integer(table.number), .integer(JournalOperation.overwritten.rawValue)) ?? 0)
         }
     }
@@ -90,7 +90,7 @@ enum JournalReader {
             guard let operation = JournalOperation(rawValue: statement.integer(3)) else {
                 throw ReplicaError.damaged("sync_journal_\(table.name)")
             }
-            guard operation != .overwritten else { return }
+            guard operation.isEdit else { return }
             entries.append(
                 JournalEntry(
                     table: index, n: statement.integer(0), id: RowID(bytes: statement.bytes(1)),

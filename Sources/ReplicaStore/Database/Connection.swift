@@ -57,6 +57,23 @@ public final class Writer: Reader {
     /// Rows that the last statement inserted, updated or deleted; those of triggers do not count.
     public var changedRowCount: Int { Int(sqlite3_changes(database.sqliteConnection)) }
 
+    /// Runs statements with the capture triggers on, as any program's are, on the connection that has them off.
+    func capturing<T>(_ body: () throws -> T) throws -> T {
+        func enable(_ enabled: Int32) throws {
+            let code = syncnode_sqlite_enable_triggers(database.sqliteConnection, enabled)
+            guard code == SQLITE_OK else { throw SQLError(code: code, message: "cannot switch triggers", sql: nil) }
+        }
+        try enable(1)
+        do {
+            let result = try body()
+            try enable(0)
+            return result
+        } catch {
+            try enable(0)
+            throw error
+        }
+    }
+
     var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(database.sqliteConnection) }
 
     /// Runs several statements that take no arguments.

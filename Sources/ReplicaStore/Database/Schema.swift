@@ -126,6 +126,22 @@ enum Schema {
         -- What was sealed before there were digests is taken as it is: without one.
         INSERT INTO sync_journal_runs(table_number, last) SELECT number, sealed FROM sync_tables WHERE sealed > 0;
         """,
+        """
+        -- Where origins are cut off, as it follows from the roster's revocations and the fork proofs. 16 bytes name a
+        -- revoked node: of its origins that are not listed nothing is accepted. `seq` is the last accepted, and for a fork
+        -- the first that is not.
+        CREATE TABLE sync_cuts(origin BLOB NOT NULL, cause TEXT NOT NULL, seq INTEGER NOT NULL,
+            PRIMARY KEY(origin, cause)) WITHOUT ROWID;
+        -- For each origin that forked, the proof of its lowest fork known.
+        CREATE TABLE sync_forks(
+            origin BLOB PRIMARY KEY, seq INTEGER NOT NULL, name BLOB NOT NULL, met_at INTEGER NOT NULL, proof BLOB NOT NULL);
+        -- Edits of this node that were set aside with a cut, by the change set that held them, and are written again once
+        -- their row is there. Field 0 is existence. `with_insert`: only where the row is inserted again.
+        CREATE TABLE sync_set_aside_edits(
+            table_number INTEGER NOT NULL, id TEXT NOT NULL, field INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+            origin BLOB NOT NULL, seq INTEGER NOT NULL, with_insert INTEGER NOT NULL, value,
+            PRIMARY KEY(table_number, id, field, ordinal));
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

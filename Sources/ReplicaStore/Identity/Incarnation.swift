@@ -176,6 +176,23 @@ extension Replica {
         return true
     }
 
+    /// Goes on under a new origin: the sequence numbers of the present one are used up, by change sets that were set aside.
+    /// What is written from now on is stamped after them.
+    ///
+    /// - Parameter record: the present origin, as it was before.
+    func takeNewIncarnation(after record: OriginRecord, in writer: Writer) throws -> Origin {
+        let incarnation = incarnationGuard?.mint() ?? Self.randomIncarnation()
+        let mark = HighWaterMark(
+            origin: Origin(node: node, incarnation: incarnation), sequence: .zero, digest: .none,
+            lastStamp: record.lastStamp)
+        try incarnationGuard?.storage.update { _ in mark }
+        try Settings.set("origin", to: .blob(mark.origin.bytes), in: writer)
+        try Settings.set("stamp_floor", to: .integer(mark.lastStamp.rawValue), in: writer)
+        try writer.execute("INSERT INTO sync_origins(origin) VALUES (?)", [.blob(mark.origin.bytes)])
+        incarnationGuard?.remember(mark, synced: true)
+        return mark.origin
+    }
+
     /// Nil where they agree. The mark may lag behind, where a crash came between a commit and it.
     private func disagreement(of record: OriginRecord, with reading: HighWaterReading, _ reader: Reader) throws
         -> RenewalCause?

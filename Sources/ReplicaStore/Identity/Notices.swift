@@ -16,6 +16,8 @@ public struct ReplicaNotice: Sendable, Hashable {
         case markLost = "mark_lost"
         /// The replica was made anew for an identity that had one before.
         case recovered
+        /// A revocation or a fork set aside what this replica had applied.
+        case rewound
     }
     public let number: Int64
     public let at: WallClock

@@ -13,9 +13,11 @@ final class EngineTransaction {
     let ledger: Ledger
     /// The origin under which this replica seals.
     let own: Origin
+    /// Where origins are cut off here.
+    let cuts: Cuts
     let now: WallClock
-    /// Numbers of the tables into whose journals applying wrote.
-    var journaled: Set<Int64> = []
+    /// Where the log goes on after a rewind that left nothing in it: no position is given twice.
+    private var firstPosition: Int64?
     private var stores: [Int64: TableStore] = [:]
     private var awaitsAnything: Bool
 
@@ -27,6 +29,10 @@ final class EngineTransaction {
         shapes = ShapeBook(writer)
         ledger = try Ledger(writer, origins: origins)
         own = try Settings.ownOrigin(writer)
+        cuts = try CutStore.load(writer, own: own.node)
+        if origins.records.allSatisfy({ $0.applied == .zero }) {
+            firstPosition = try Settings.value(Settings.logFloor, writer)?.integer?.advanced(by: 1)
+        }
         awaitsAnything = try writer.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
     }
 
@@ -65,6 +71,14 @@ final class EngineTransaction {
     /// edit that anyone makes who saw that.
     func builds(onAccepted stamp: Stamp) throws -> Bool {
         try stamp.wallClock.milliseconds - acceptedStamp().wallClock.milliseconds < Self.countingMilliseconds
+    }
+
+    /// What applying wrote into the journals is history, not edits to seal.
+    func passOverJournals() throws {
+        for table in tables {
+            guard let last = try writer.integer("SELECT max(n) FROM \"sync_journal_\(table.name)\"") else { continue }
+            try JournalRuns.advance(table, to: last, in: writer)
+        }
     }
 
     // MARK: Values that are awaited
@@ -121,6 +135,12 @@ final class EngineTransaction {
         statement.bind(10, blob: logged.signature)
         statement.bind(11, blob: logged.body)
         try statement.run()
+        if let position = firstPosition {
+            try writer.execute(
+                "UPDATE sync_change_sets SET position = ? WHERE position = ?",
+                [.integer(position), .integer(writer.lastInsertedRow)])
+            firstPosition = nil
+        }
         try origins.advance(record, in: writer)
     }
 }
@@ -137,6 +157,11 @@ struct LoggedChangeSet {
 
 /// Facts about the replica, by name.
 enum Settings {
+    /// The last position that the log had before a rewind left nothing in it.
+    static let logFloor = "log_floor"
+    /// How often this replica was rewound.
+    static let rewinds = "rewinds"
+
     static func value(_ name: String, _ reader: Reader) throws -> Value? {
         try reader.query("SELECT value FROM sync_settings WHERE name = ?", [Value(name)]).first?[0]
     }

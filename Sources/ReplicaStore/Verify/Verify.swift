@@ -52,6 +52,8 @@ final class Verification {
     var distrusted: Set<Dot> = []
     var origins: OriginBook?
     var own: Origin?
+    /// Beyond them nothing is to be in the log.
+    var cuts = Cuts()
     var awaitsAnything = true
     private var shapes: [Int64: [Int64]] = [:]
 
@@ -113,6 +115,11 @@ final class Verification {
         report.parked = try reader.integer("SELECT count(*) FROM sync_parked") ?? 0
         awaitsAnything = try reader.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
         own = try Settings.ownOrigin(reader)
+        cuts = try CutStore.load(reader, own: own?.node)
+        if try CutStore.derive(reader) != CutStore.load(reader, own: nil) {
+            report.add(
+                .author, "what is kept does not follow from the revocations and fork proofs here", table: "sync_cuts")
+        }
         origins = try OriginBook(reader)
     }
 

@@ -65,7 +65,7 @@ extension Verification {
         case .clockAhead:
             release = .integer(
                 proven.changeSet.header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)
-        case .unknownTable, .schemaDiffers, .unknownAuthor, .waitsForEarlier: release = .null
+        case .unknownTable, .schemaDiffers, .unknownAuthor, .waitsForEarlier, .revoked, .forked: release = .null
         case nil:
             return report.add(.header, "it is held for no known cause", table: "sync_held", dot: proven.dot)
         }

@@ -20,8 +20,8 @@ extension Verification {
             }
             let wrong = try reader.query(
                 """
-                SELECT n FROM "\(journal)" WHERE op NOT IN (1, 2, 3, 4, 6) OR typeof(id) <> CASE op WHEN 6 THEN 'integer'
-                ELSE 'text' END OR (op IN (2, 3, 6) AND typeof(mask) <> 'integer') OR (op = 6 AND n > ?) ORDER BY n LIMIT 1
+                SELECT n FROM "\(journal)" WHERE op NOT IN (1, 2, 3, 4, 6, 7) OR typeof(id) <> CASE op WHEN 6 THEN 'integer'
+                ELSE 'text' END OR (op IN (2, 3, 6) AND typeof(mask) <> 'integer') OR (op >= 6 AND n > ?) ORDER BY n LIMIT 1
                 """, [.integer(sealed)]
             ).first
             if let wrong { report.add(.journal, "entry \(wrong[0]) does not read as one", table: journal) }

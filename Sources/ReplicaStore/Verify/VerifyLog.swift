@@ -112,6 +112,11 @@ extension Verification {
             report.add(.header, "its body is that of \(changeSet.header.dot)", table: "sync_change_sets", dot: row.dot)
             return nil
         }
+        if let cut = cuts[row.origin], row.sequence > cut.lastAccepted {
+            report.add(
+                .author, "its origin is cut off after \(cut.lastAccepted), \(cut.cause.rawValue), and it is in the log",
+                dot: row.dot)
+        }
         do {
             let key = try authors.key(of: row.dot)
             guard ChangeSetSignature.verify(row.signature, bodyDigest: digest, publicKey: key) else {

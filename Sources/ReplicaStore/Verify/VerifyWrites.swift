@@ -39,7 +39,7 @@ struct UnsealedEdits {
                 if closed.insert(id).inserted { replaced.insert(id) }
             case .undelete: isThere[id] = true
             // Neither is an edit: `checkJournals` says what is wrong.
-            case .overwritten, nil: return
+            case .overwritten, .rebuilt, nil: return
             }
             count += 1
         }

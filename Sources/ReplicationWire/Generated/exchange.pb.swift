@@ -37,6 +37,12 @@ public nonisolated enum WireHeldCause: SwiftProtobuf.Enum, Swift.CaseIterable {
   case waitsForEarlier // = 3
   case unknownAuthor // = 4
   case schemaDiffers // = 5
+
+  /// Beyond the last sequence that its author's revocation accepts.
+  case revoked // = 6
+
+  /// Of an origin that has forked, or of another history of it than the sender's.
+  case forked // = 7
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -51,6 +57,8 @@ public nonisolated enum WireHeldCause: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 3: self = .waitsForEarlier
     case 4: self = .unknownAuthor
     case 5: self = .schemaDiffers
+    case 6: self = .revoked
+    case 7: self = .forked
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -63,6 +71,8 @@ public nonisolated enum WireHeldCause: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .waitsForEarlier: return 3
     case .unknownAuthor: return 4
     case .schemaDiffers: return 5
+    case .revoked: return 6
+    case .forked: return 7
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -75,6 +85,8 @@ public nonisolated enum WireHeldCause: SwiftProtobuf.Enum, Swift.CaseIterable {
     .waitsForEarlier,
     .unknownAuthor,
     .schemaDiffers,
+    .revoked,
+    .forked,
   ]
 
 }
@@ -90,7 +102,12 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
   case busy // = 6
   case `internal` // = 7
   case timeout // = 8
+
+  /// Not sent any more: what belongs to another history is held.
   case fork // = 9
+
+  /// The sender's replica was rewound: the vector that it told is void.
+  case rewound // = 10
   case UNRECOGNIZED(Int)
 
   public init() {
@@ -109,6 +126,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 7: self = .internal
     case 8: self = .timeout
     case 9: self = .fork
+    case 10: self = .rewound
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -125,6 +143,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .internal: return 7
     case .timeout: return 8
     case .fork: return 9
+    case .rewound: return 10
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -141,6 +160,7 @@ public nonisolated enum WireErrorCode: SwiftProtobuf.Enum, Swift.CaseIterable {
     .internal,
     .timeout,
     .fork,
+    .rewound,
   ]
 
 }
@@ -332,6 +352,22 @@ public nonisolated struct WireFrame: Sendable {
     set {message = .comparisonAnswer(newValue)}
   }
 
+  public var question: WireQuestion {
+    get {
+      if case .question(let v)? = message {return v}
+      return WireQuestion()
+    }
+    set {message = .question(newValue)}
+  }
+
+  public var answer: WireAnswer {
+    get {
+      if case .answer(let v)? = message {return v}
+      return WireAnswer()
+    }
+    set {message = .answer(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -352,6 +388,8 @@ public nonisolated struct WireFrame: Sendable {
     case wholeVector(WireWholeVector)
     case comparisonQuestion(WireComparisonQuestion)
     case comparisonAnswer(WireComparisonAnswer)
+    case question(WireQuestion)
+    case answer(WireAnswer)
 
   }
 
@@ -580,7 +618,7 @@ public nonisolated struct WireRosterRecords: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// A certificate in DER, or a revocation (trust.md); at most 16 KiB each.
+  /// A certificate in DER, a revocation, or a fork proof (trust.md): the first two of at most 16 KiB each.
   public var records: [Data] = []
 
   /// The sender's roster digest.
@@ -821,6 +859,45 @@ public nonisolated struct WireErrorFrame: Sendable {
   public init() {}
 }
 
+/// Asks for one change set as it was signed, to find where two histories of its origin part. Without an origin: the sender
+/// has no more questions.
+public nonisolated struct WireQuestion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var origin: Data = Data()
+
+  public var sequence: UInt64 = 0
+
+  /// The change set is to be sent once more, in the stream and with its values: some of them are awaited.
+  public var again: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// Answers a question. Without a body: the sender does not have it. A change set that is sent again needs no answer.
+public nonisolated struct WireAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var body: Data = Data()
+
+  public var signature: Data = Data()
+
+  /// What was asked for.
+  public var origin: Data = Data()
+
+  public var sequence: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct WireGoodbye: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -831,7 +908,7 @@ public nonisolated struct WireGoodbye: Sendable {
   public init() {}
 }
 
-/// Asks what the receiver holds in ranges of its contents. Exchange.md, section 13.
+/// Asks what the receiver holds in ranges of its contents. Exchange.md, section 14.
 public nonisolated struct WireComparisonQuestion: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1116,11 +1193,11 @@ public nonisolated struct WireJoinResponse: Sendable {
 fileprivate nonisolated let _protobuf_package = "syncnode.exchange.v1"
 
 nonisolated extension WireHeldCause: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0HELD_CAUSE_UNSPECIFIED\0\u{1}HELD_CAUSE_CLOCK_AHEAD\0\u{1}HELD_CAUSE_UNKNOWN_TABLE\0\u{1}HELD_CAUSE_WAITS_FOR_EARLIER\0\u{1}HELD_CAUSE_UNKNOWN_AUTHOR\0\u{1}HELD_CAUSE_SCHEMA_DIFFERS\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0HELD_CAUSE_UNSPECIFIED\0\u{1}HELD_CAUSE_CLOCK_AHEAD\0\u{1}HELD_CAUSE_UNKNOWN_TABLE\0\u{1}HELD_CAUSE_WAITS_FOR_EARLIER\0\u{1}HELD_CAUSE_UNKNOWN_AUTHOR\0\u{1}HELD_CAUSE_SCHEMA_DIFFERS\0\u{1}HELD_CAUSE_REVOKED\0\u{1}HELD_CAUSE_FORKED\0")
 }
 
 nonisolated extension WireErrorCode: SwiftProtobuf._ProtoNameProviding {
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}ERROR_CODE_PROTOCOL\0\u{1}ERROR_CODE_WORKSPACE\0\u{1}ERROR_CODE_REFUSED\0\u{1}ERROR_CODE_MALFORMED\0\u{1}ERROR_CODE_TOO_LARGE\0\u{1}ERROR_CODE_BUSY\0\u{1}ERROR_CODE_INTERNAL\0\u{1}ERROR_CODE_TIMEOUT\0\u{1}ERROR_CODE_FORK\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ERROR_CODE_UNSPECIFIED\0\u{1}ERROR_CODE_PROTOCOL\0\u{1}ERROR_CODE_WORKSPACE\0\u{1}ERROR_CODE_REFUSED\0\u{1}ERROR_CODE_MALFORMED\0\u{1}ERROR_CODE_TOO_LARGE\0\u{1}ERROR_CODE_BUSY\0\u{1}ERROR_CODE_INTERNAL\0\u{1}ERROR_CODE_TIMEOUT\0\u{1}ERROR_CODE_FORK\0\u{1}ERROR_CODE_REWOUND\0")
 }
 
 nonisolated extension WireSectionKind: SwiftProtobuf._ProtoNameProviding {
@@ -1129,7 +1206,7 @@ nonisolated extension WireSectionKind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{c}\u{e}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{1}question\0\u{1}answer\0\u{c}\u{e}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1358,6 +1435,32 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .comparisonAnswer(v)
         }
       }()
+      case 19: try {
+        var v: WireQuestion?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .question(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .question(v)
+        }
+      }()
+      case 20: try {
+        var v: WireAnswer?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .answer(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .answer(v)
+        }
+      }()
       default: break
       }
     }
@@ -1436,6 +1539,14 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .comparisonAnswer?: try {
       guard case .comparisonAnswer(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .question?: try {
+      guard case .question(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
+    case .answer?: try {
+      guard case .answer(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -2281,6 +2392,91 @@ nonisolated extension WireErrorFrame: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.code != rhs.code {return false}
     if lhs.message != rhs.message {return false}
     if lhs.retryAfterMs != rhs.retryAfterMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireQuestion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Question"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}origin\0\u{1}sequence\0\u{1}again\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.origin) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.again) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.origin.isEmpty {
+      try visitor.visitSingularBytesField(value: self.origin, fieldNumber: 1)
+    }
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 2)
+    }
+    if self.again != false {
+      try visitor.visitSingularBoolField(value: self.again, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireQuestion, rhs: WireQuestion) -> Bool {
+    if lhs.origin != rhs.origin {return false}
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.again != rhs.again {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Answer"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}body\0\u{1}signature\0\u{1}origin\0\u{1}sequence\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.origin) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 2)
+    }
+    if !self.origin.isEmpty {
+      try visitor.visitSingularBytesField(value: self.origin, fieldNumber: 3)
+    }
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireAnswer, rhs: WireAnswer) -> Bool {
+    if lhs.body != rhs.body {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.origin != rhs.origin {return false}
+    if lhs.sequence != rhs.sequence {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -17,6 +17,7 @@ final class SimulatedSession {
     private let process: Int
     private let number: Int
     let connection: Connection
+    private let exchange: ExchangeState
     private var session: SyncSession
     private var timers: [SessionTimer: Int] = [:]
     private var planned = 0
@@ -27,8 +28,9 @@ final class SimulatedSession {
 
     init(
         _ simulation: Simulation, node: SimulatedNode, peer: SimulatedNode, side: Side, role: SessionRole,
-        connection: Connection, local: LocalState, memory: PeerMemory
+        connection: Connection, local: LocalState, memory: PeerMemory, exchange: ExchangeState
     ) {
+        self.exchange = exchange
         self.simulation = simulation
         self.node = node
         self.peer = peer
@@ -84,8 +86,10 @@ final class SimulatedSession {
         simulation.scheduler.after(simulation.storeDelay()) { [self] in
             changeIsPending = false
             guard isAlive else { return }
-            let state = try simulation.work(node, "reads its state") { try $0.localState(for: self.peer.id) }
-            if let state { try take(.localChanged(state)) }
+            let change = try simulation.work(node, "reads its state") {
+                try $0.change(self.exchange, with: self.peer.id)
+            }
+            if let change { try take(change) }
         }
     }
 
@@ -96,7 +100,9 @@ final class SimulatedSession {
         case .send(let frame):
             noteTold(frame)
             connection.send(FrameCodec.encode(frame), from: side)
-        case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare: ask(output)
+        case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare, .readSigned, .readAgain,
+            .examineAnswer:
+            ask(output)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers[timer] = nil
         case .rememberPeer(let latest):
@@ -121,10 +127,12 @@ final class SimulatedSession {
         simulation.scheduler.after(simulation.storeDelay()) { [self] in
             // A session that has ended still finishes what the store had begun for it.
             guard node.process == process, node.isUp else { return }
-            let answer = try simulation.answer(output, node: node, peer: peer)
-            guard let answer else { return }
-            try take(answer)
-            if case .applyBatch = output { simulation.changed(node) }
+            guard let answers = try simulation.answer(output, node: node, peer: peer, exchange) else { return }
+            for answer in answers { try take(answer) }
+            switch output {
+            case .applyBatch, .mergeRoster, .examineAnswer: simulation.changed(node)
+            default: break
+            }
         }
     }
 

@@ -108,24 +108,25 @@ extension Simulation {
             trace.note("\(node.name) and \(other.name) do not believe each other's certificates")
             return nil
         }
+        let (callerExchange, calleeExchange) = (ExchangeState(), ExchangeState())
         let dialling = try work(node, "prepares to dial") { store in
             try store.prepareToDial()
             try store.meet(other.certificate)
-            return (try store.localState(for: other.id), try store.memory(of: other.id))
+            return try store.begin(callerExchange, with: other.id)
         }
         let answering = try work(other, "prepares to answer") { store in
             try store.prepareToAnswer(node.certificate)
-            return (try store.localState(for: node.id), try store.memory(of: node.id))
+            return try store.begin(calleeExchange, with: node.id)
         }
         guard let dialling, let answering, node.isUp, other.isUp else { return nil }
         tallies.count("sessions")
         let connection = connect(node, other)
         let caller = SimulatedSession(
             self, node: node, peer: other, side: .dialling, role: .dialling(mode), connection: connection,
-            local: dialling.0, memory: dialling.1)
+            local: dialling.0, memory: dialling.1, exchange: callerExchange)
         let callee = SimulatedSession(
             self, node: other, peer: node, side: .answering, role: .answering, connection: connection,
-            local: answering.0, memory: answering.1)
+            local: answering.0, memory: answering.1, exchange: calleeExchange)
         node.sessions.append(caller)
         other.sessions.append(callee)
         connection.receive(at: .dialling) { try caller.arrived($0) }

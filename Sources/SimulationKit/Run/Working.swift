@@ -35,21 +35,25 @@ extension Simulation {
     }
 
     /// Has the store answer a session. Nil where the process is gone.
-    func answer(_ output: SessionOutput, node: SimulatedNode, peer: SimulatedNode) throws -> SessionInput? {
+    func answer(
+        _ output: SessionOutput, node: SimulatedNode, peer: SimulatedNode, _ exchange: ExchangeState
+    ) throws -> [SessionInput]? {
         guard let store = node.store else { return nil }
         setTime(node)
-        guard let answer = store.answer(output, with: peer.id) else {
+        guard let answer = store.answer(output, with: peer.id, exchange) else {
             preconditionFailure("only what the store answers is asked of it")
         }
         if let failure = answer.failure {
             try failed(node, "answers a session", failure)
-            return node.isUp ? answer.input : nil
+            return node.isUp ? answer.inputs : nil
         }
-        if case .applyFailed(.peer(let notice)) = answer.input {
-            throw SimulationViolation("\(node.name) refuses what \(peer.name) sent: \(notice.message)")
-        }
-        if case .rosterRefused(let reason) = answer.input {
-            throw SimulationViolation("\(node.name) refuses the roster of \(peer.name): \(reason)")
+        for input in answer.inputs {
+            if case .applyFailed(.peer(let notice)) = input {
+                throw SimulationViolation("\(node.name) refuses what \(peer.name) sent: \(notice.message)")
+            }
+            if case .rosterRefused(let reason) = input {
+                throw SimulationViolation("\(node.name) refuses the roster of \(peer.name): \(reason)")
+            }
         }
         forgetDoubt(node)
         noteDiskFault(node)
@@ -58,7 +62,7 @@ extension Simulation {
             try die(node)
             return nil
         }
-        return answer.input
+        return answer.inputs
     }
 
     /// What was committed after a transaction that failed stands in its place.

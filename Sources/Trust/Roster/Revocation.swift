@@ -24,7 +24,8 @@ public struct Revocation: Hashable, Sendable {
     /// A record of 16 KiB holds 960 origins of 16 bytes beside a reason of 512.
     public static let greatestOrigins = Limits.originsOfNode
     static let greatestReasonBytes = 512
-    static let magic = Array("syncrev1".utf8)
+    /// What a revocation begins with, and no certificate does.
+    public static let magic = Array("syncrev1".utf8)
     private static let context = Array("syncnode revocation v1\0".utf8)
 
     init(
@@ -106,11 +107,6 @@ public struct Revocation: Hashable, Sendable {
             throw CertificateRefusal(
                 .otherAuthority, "the revocation of \(node) was not signed by this workspace's authority")
         }
-    }
-
-    /// The last sequence of `origin` that this revocation accepts; of an origin it does not name, none.
-    public func lastAccepted(of origin: Origin) -> SequenceNumber {
-        origin.node == node ? lastAccepted[origin.incarnation] ?? .zero : .zero
     }
 
     /// Cut to whole characters within the limit, controls shown as spaces.

@@ -36,10 +36,11 @@ public struct RosterMember: Hashable, Sendable {
     /// Whether the authority revoked it; for ever.
     public var isRevoked: Bool { !revocations.isEmpty }
 
-    /// The last sequence of `origin` that counts; nil where there is no bound. Of several revocations the lowest cut.
-    public func lastAccepted(of origin: Origin) -> SequenceNumber? {
-        revocations.map { $0.lastAccepted(of: origin) }.min()
-    }
+    /// Where its origins are cut off by its revocations.
+    public private(set) var cuts = Cuts()
+
+    /// The last sequence of `origin` that counts; nil where there is no bound. Of several revocations the highest cut.
+    public func lastAccepted(of origin: Origin) -> SequenceNumber? { cuts[origin]?.lastAccepted }
 
     mutating func insert(_ record: RosterRecord) {
         switch record {
@@ -50,6 +51,7 @@ public struct RosterMember: Hashable, Sendable {
             }
         case .revocation(let revocation):
             revocations.append(revocation)
+            cuts.revoke(node, lastAccepted: revocation.lastAccepted)
             revocations.sort { $0.digest.precedes($1.digest) }
         }
     }

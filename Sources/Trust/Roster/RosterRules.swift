@@ -47,11 +47,16 @@ extension Roster {
     /// Whether the change set that `dot` names counts, as far as its author goes. No clock is asked: an expired
     /// certificate does not take back what was signed under it, and nobody could tell when that was.
     public func authorship(of dot: Dot) -> Authorship {
-        guard let member = member(dot.origin.node) else { return .unknownAuthor }
-        if let last = member.lastAccepted(of: dot.origin), dot.sequence > last {
+        if let last = member(dot.origin.node)?.lastAccepted(of: dot.origin), dot.sequence > last {
             return .beyondRevocation(lastAccepted: last)
         }
-        guard let newest = member.newest else { return .unknownAuthor }
+        return authorship(by: dot.origin.node)
+    }
+
+    /// Whether what `node` signs counts, wherever it is cut off: what comes after a cut is still held, and its
+    /// signature checked.
+    public func authorship(by node: NodeID) -> Authorship {
+        guard let member = member(node), let newest = member.newest else { return .unknownAuthor }
         return member.wasEverAllowedToWrite ? .allowed(newest.publicKey) : .notAWriter(newest.role)
     }
 

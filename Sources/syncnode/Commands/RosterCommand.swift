@@ -1,4 +1,4 @@
-// syncnode roster, syncnode revoke
+// syncnode roster
 
 import ArgumentParser
 import NodeRuntime
@@ -58,31 +58,5 @@ struct RosterCommand: AsyncParsableCommand {
             ])
         }
         return table.text()
-    }
-}
-
-struct RevokeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "revoke", abstract: "Shut a node out for ever.",
-        discussion: """
-            What it wrote and is known here stays; nothing after that is accepted, from it or through others. The revocation
-            travels with every exchange, and no node forgets it.
-            """)
-
-    @Argument(help: "The node's name, or the beginning of its id.") var node: String
-    @Option(help: "Why, for people.") var reason = ""
-    @OptionGroup var options: GlobalOptions
-
-    func run() async throws {
-        let own = try options.openNode()
-        guard let member = own.member(named: node) else {
-            throw CommandFailure(.noInput, "“\(node)” is no node of this workspace. `syncnode roster` lists them.")
-        }
-        let revocation = try own.revoke(member.node, reason: reason)
-        try options.print(
-            ["node_id": "\(member.node)", "name": member.name ?? "", "reason": revocation.reason],
-            text:
-                "Revoked “\(member.name ?? node)”. The others learn of it when they next meet this node, or one that knows."
-        )
     }
 }

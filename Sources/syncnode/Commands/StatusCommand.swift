@@ -23,6 +23,8 @@ struct StatusCommand: AsyncParsableCommand {
         let rows: [String: Int64]
         let unsealed: Int64
         let held: Int64
+        /// Origins that are proven to have forked.
+        let forks: Int
         let parked: Int64
         let conflicts: Int
         let catchingUp: Bool
@@ -53,7 +55,8 @@ struct StatusCommand: AsyncParsableCommand {
             versionVector: Dictionary(
                 uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
             rows: Dictionary(uniqueKeysWithValues: status.rows.map { ($0.table, $0.count) }), unsealed: status.unsealed,
-            held: status.held, parked: status.parked, conflicts: status.conflicts, catchingUp: status.awaiting > 0,
+            held: status.held, forks: node.forks.count, parked: status.parked, conflicts: status.conflicts,
+            catchingUp: status.awaiting > 0,
             awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
             walBytes: status.walBytes,
             lastChangeAt: status.lastStamp == .zero ? nil : JSONTime(status.lastStamp.wallClock),
@@ -90,6 +93,7 @@ struct StatusCommand: AsyncParsableCommand {
             ("unsealed", count(status.unsealed, "(sealed when the node next meets another)")),
             ("conflicts", count(Int64(status.conflicts), "(syncnode conflicts)")),
             ("held", count(status.held, "(syncnode held)")),
+            ("forks", count(Int64(node.forks.count), "(syncnode forks)")),
             ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
             ("awaited", count(status.awaiting, "(values still to come: catching up)")),
             ("size", "\(Figures.bytes(status.sizeBytes)), log \(Figures.bytes(status.walBytes))"),

@@ -1,0 +1,98 @@
+// Values that are awaited though no later change set brings them: the one that would have was cut off, or its sender was.
+//
+// Invariant: only a value that the author signed for the awaited write is put in its place.
+
+public import ReplicationModel
+internal import ReplicationWire
+
+extension Replica {
+    /// Change sets of which a value is awaited, or is lacking in the ledger: a peer that has them may have the values.
+    public func awaited() throws -> [Dot] {
+        try read { reader in
+            try reader.query(
+                """
+                SELECT o.origin, a.seq FROM (SELECT origin, seq FROM sync_awaiting
+                UNION SELECT c.origin, c.seq FROM sync_conflicts c JOIN sync_conflict_values v ON v.conflict = c.number
+                WHERE v.absent) a JOIN sync_origins o ON o.number = a.origin LIMIT 256
+                """
+            ).compactMap { row in
+                guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer else {
+                    return nil
+                }
+                return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+            }
+        }
+    }
+
+    /// One change set of the log, with the values that are here; nil where it is not in the log.
+    public func again(_ dot: Dot) throws -> OutgoingChangeSet? {
+        guard try vectors().applied.contains(dot) else { return nil }
+        var before = VersionVector()
+        before[dot.origin] = dot.sequence.previous
+        let others = Set(try vectors().applied.entries.keys).subtracting([dot.origin])
+        return try outgoing(lackedBy: before, skipping: others, maximumBytes: 1).changeSets.first
+    }
+}
+
+enum AwaitedValues {
+    /// Takes values of a change set that was applied without them.
+    static func fill(_ proven: ProvenChangeSet, _ transaction: EngineTransaction, _ merger: RegisterMerger) throws {
+        var values = proven.sealed.values[...]
+        for part in proven.changeSet.tables {
+            guard let table = transaction.table(named: part.table) else { return }
+            for row in part.rows {
+                let received = Applier.take(row.cells, from: &values)
+                guard
+                    received.contains(where: { if case .present(let value) = $0 { value.byteCount > 0 } else { false } }
+                    ),
+                    row.kind == .insert || row.kind == .update,
+                    let state = try transaction.store(table).find(row.id)
+                else { continue }
+                let version = Version(
+                    stamp: row.stamp, origin: proven.dot.origin, sequence: proven.dot.sequence)
+                var start = 0
+                for place in part.fieldSets[row.fieldSet] {
+                    let field = try merger.field(part.fields[place], of: table)
+                    let own = Array(received[start..<start + field.columns.count])
+                    start += field.columns.count
+                    guard !own.contains(.absent) else { continue }
+                    try fill(own, field, version, row.id, state, table, transaction)
+                }
+            }
+        }
+    }
+
+    private static func fill(
+        _ values: [LedgerValue], _ field: CompiledField, _ version: Version, _ id: RowID, _ state: RowState,
+        _ table: CompiledTable, _ transaction: EngineTransaction
+    ) throws {
+        let writer = transaction.writer
+        let present = values.compactMap { value -> Value? in
+            guard case .present(let value) = value else { return nil }
+            return value
+        }
+        for entry in try transaction.ledger.entries(table: table, row: state.row, field: field.number)
+        where entry.lost.version == version {
+            for (ordinal, value) in present.enumerated() {
+                try writer.execute(
+                    "UPDATE sync_conflict_values SET absent = 0, value = ? WHERE conflict = ? AND ordinal = ? AND absent",
+                    [value, .integer(entry.number), .integer(Int64(ordinal))])
+            }
+        }
+        let awaited = try writer.integer(
+            "SELECT 1 FROM sync_awaiting WHERE table_number = ? AND row = ? AND field = ? AND origin = ? AND seq = ?",
+            .integer(table.number), .integer(state.row), .integer(field.number),
+            .integer(try transaction.origins.number(of: version.origin)),
+            .integer(Int64(bitPattern: version.sequence.rawValue)))
+        guard awaited == 1 else { return }
+        try transaction.noLongerAwait(table: table, row: state.row, field: field.number)
+        if field.positions.isEmpty {
+            try Parking.park(values, field, row: state.row, of: table, in: writer)
+            return
+        }
+        try transaction.store(table).setValues(id, of: field, to: present, alive: state.alive)
+        try writer.execute(
+            "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op) VALUES (?, ?, ?)",
+            [.text(id.bytes), .integer(transaction.now.milliseconds), .integer(JournalOperation.rebuilt.rawValue)])
+    }
+}

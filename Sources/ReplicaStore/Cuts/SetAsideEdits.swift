@@ -1,0 +1,242 @@
+// This node's own work that a cut set aside, written again as new edits, so that an honest node loses nothing.
+//
+// Invariant: an edit is written again by its author alone, once, and only where nothing that counts was written over it.
+
+internal import ReplicationModel
+internal import ReplicationWire
+internal import Trust
+
+/// Finds what of this node's set-aside work is to be written again.
+struct SetAsideCollector {
+    private struct Register: Hashable {
+        let table: Int64
+        let id: RowID
+        let field: Int64
+    }
+    private struct OwnWrite {
+        let version: Version
+        /// Of a field.
+        let cells: [Cell]
+        /// Of existence.
+        let alive: Bool
+    }
+
+    private let transaction: EngineTransaction
+    private let index: ValueIndex
+    private let cuts: Cuts
+    private var greatest: [Register: OwnWrite] = [:]
+
+    /// - Parameters:
+    ///   - transaction: as it was before the rewind.
+    ///   - cuts: what is beyond them is void: it does not count as written over what this node wrote.
+    init(_ transaction: EngineTransaction, _ index: ValueIndex, cuts: Cuts) {
+        self.transaction = transaction
+        self.index = index
+        self.cuts = cuts
+    }
+
+    /// Takes in one set-aside change set of this node.
+    mutating func take(_ changeSet: ChangeSet) {
+        let header = changeSet.header
+        for part in changeSet.tables {
+            guard let table = transaction.table(named: part.table) else { continue }
+            for row in part.rows {
+                let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
+                func take(_ field: Int64, _ cells: [Cell], alive: Bool) {
+                    let register = Register(table: table.number, id: row.id, field: field)
+                    if let known = greatest[register], version < known.version { return }
+                    greatest[register] = OwnWrite(version: version, cells: cells, alive: alive)
+                }
+                if row.kind.writesExistence { take(CompiledField.existence, [], alive: row.kind != .delete) }
+                guard row.kind == .insert || row.kind == .update else { continue }
+                var start = 0
+                for place in part.fieldSets[row.fieldSet] {
+                    let count = part.fields[place].columns.count
+                    if let field = table.field(named: part.fields[place].name) {
+                        take(field.number, Array(row.cells[start..<start + count]), alive: true)
+                    }
+                    start += count
+                }
+            }
+        }
+    }
+
+    /// Writes down what won its register among the writes that count, with the values.
+    func keep() throws {
+        for (register, write) in greatest {
+            guard let table = transaction.tables.first(where: { $0.number == register.table }),
+                try winner(register, table) == write.version
+            else { continue }
+            if register.field == CompiledField.existence {
+                try keep(register, write.version.dot, 0, .integer(write.alive ? 1 : 0))
+                if write.alive { try keepRow(register, write.version.dot, table) }
+                continue
+            }
+            guard let values = try values(write.cells, register.id, table) else { continue }
+            for (ordinal, value) in values.enumerated() {
+                try keep(register, write.version.dot, Int64(ordinal), value)
+            }
+        }
+    }
+
+    /// Of what this node itself wrote nothing is void: what a fork cuts off of it is its own work all the same.
+    private func winner(_ register: Register, _ table: CompiledTable) throws -> Version? {
+        let store = try transaction.store(table)
+        guard let state = try store.find(register.id) else { return nil }
+        return try store.known(state, field: register.field)
+            .filter { $0.origin.node == transaction.own.node || !cuts.exclude($0.dot) }.max()
+    }
+
+    /// Nil where one of them never arrived.
+    private func values(_ cells: [Cell], _ id: RowID, _ table: CompiledTable) throws -> [Value]? {
+        var values: [Value] = []
+        for cell in cells {
+            switch cell {
+            case .inline(let value): values.append(value)
+            case .beside(let large):
+                guard let bytes = try index.find(large, of: id, in: table) else { return nil }
+                values.append(large.kind == .text ? .text(bytes) : .blob(bytes))
+            }
+        }
+        return values
+    }
+
+    /// Should the row have to be inserted again, it is inserted as this node had it, without what is void.
+    private func keepRow(_ register: Register, _ dot: Dot, _ table: CompiledTable) throws {
+        let store = try transaction.store(table)
+        guard let state = try store.find(register.id), let row = try index.row(register.id, of: table) else { return }
+        for field in table.fields {
+            let other = Register(table: register.table, id: register.id, field: field.number)
+            guard let winner = try winner(other, table), try store.current(state, field: field.number) == winner,
+                try !transaction.isAwaited(table: table, row: state.row, field: field.number)
+            else { continue }
+            for (ordinal, position) in field.positions.enumerated() {
+                try keep(other, dot, Int64(ordinal), row[position], withInsert: true)
+            }
+        }
+    }
+
+    private func keep(
+        _ register: Register, _ dot: Dot, _ ordinal: Int64, _ value: Value, withInsert: Bool = false
+    ) throws {
+        // What this node wrote itself stands before what it only had.
+        try transaction.writer.execute(
+            """
+            INSERT INTO sync_set_aside_edits(table_number, id, field, ordinal, origin, seq, with_insert, value)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET origin = excluded.origin, seq = excluded.seq,
+            with_insert = excluded.with_insert, value = excluded.value
+            WHERE NOT excluded.with_insert OR sync_set_aside_edits.with_insert
+            """,
+            [
+                .integer(register.table), .text(register.id.bytes), .integer(register.field), .integer(ordinal),
+                .blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue)),
+                .integer(withInsert ? 1 : 0), value,
+            ])
+    }
+}
+
+enum SetAsideEdits {
+    private struct Edit {
+        let field: Int64
+        let ordinal: Int
+        let withInsert: Bool
+        let value: Value
+    }
+
+    /// The change set that held them counts after all.
+    static func drop(_ dot: Dot, in writer: Writer) throws {
+        try writer.execute(
+            "DELETE FROM sync_set_aside_edits WHERE origin = ? AND seq = ?",
+            [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))])
+    }
+
+    /// Writes what can be written, through capture, and seals it.
+    ///
+    /// - Returns: how many field writes were sealed.
+    static func writeAgain(_ transaction: EngineTransaction, key: SigningKey) throws -> UInt64 {
+        let writer = transaction.writer
+        let rows = try writer.query("SELECT DISTINCT table_number, id FROM sync_set_aside_edits")
+        var isWritten = false
+        for row in rows {
+            guard let table = transaction.tables.first(where: { $0.number == row[0].integer }),
+                case .text(let id) = row[1]
+            else { throw ReplicaError.damaged("sync_set_aside_edits") }
+            if try writeAgain(RowID(bytes: id), table, transaction) { isWritten = true }
+        }
+        guard isWritten else { return 0 }
+        let sealer = try Sealer(transaction, key: key)
+        try sealer.sealAll()
+        return sealer.report.changes
+    }
+
+    /// One row: brought back, then its fields, then deleted, as far as this node had done so.
+    private static func writeAgain(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws -> Bool
+    {
+        let writer = transaction.writer
+        let store = try transaction.store(table)
+        let edits = try writer.query(
+            """
+            SELECT field, ordinal, with_insert, value FROM sync_set_aside_edits WHERE table_number = ? AND id = ?
+            ORDER BY field, ordinal
+            """, [.integer(table.number), .text(id.bytes)]
+        ).map { row -> Edit in
+            guard let field = row[0].integer, let ordinal = row[1].integer else {
+                throw ReplicaError.damaged("sync_set_aside_edits")
+            }
+            return Edit(field: field, ordinal: Int(ordinal), withInsert: row[2] == .integer(1), value: row[3])
+        }
+        let existence = edits.first { $0.field == CompiledField.existence }?.value
+        let state = try store.find(id)
+        var isAlive = state?.alive ?? false
+        if !isAlive, existence == .integer(1) {
+            if let state, try store.wasInserted(state) {
+                try store.raise(id, row: state.row)
+                try store.journalUndelete(id, at: transaction.now)
+            } else {
+                try insert(id, edits, table, writer)
+            }
+            isAlive = true
+        }
+        guard isAlive else {
+            // Whoever brought the row writes it again; until then the edits of its fields wait.
+            try writer.execute(
+                "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ? AND (field = ? OR with_insert)",
+                [.integer(table.number), .text(id.bytes), .integer(CompiledField.existence)])
+            return false
+        }
+        for field in table.fields {
+            let values = edits.filter { $0.field == field.number && !$0.withInsert }.map(\.value)
+            guard values.count == field.columns.count else { continue }
+            let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
+            try writer.capturing {
+                try writer.execute(
+                    "UPDATE \"\(table.name)\" SET \(assignments) WHERE id = ?", values + [.text(id.bytes)])
+            }
+        }
+        if existence == .integer(0) {
+            try writer.capturing {
+                try writer.execute("DELETE FROM \"\(table.name)\" WHERE id = ?", [.text(id.bytes)])
+            }
+        }
+        try writer.execute(
+            "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ?",
+            [.integer(table.number), .text(id.bytes)])
+        return true
+    }
+
+    private static func insert(_ id: RowID, _ edits: [Edit], _ table: CompiledTable, _ writer: Writer) throws {
+        let columns = edits.compactMap { edit -> (String, Value)? in
+            guard let field = table.fields.first(where: { $0.number == edit.field }),
+                field.columns.indices.contains(edit.ordinal)
+            else { return nil }
+            return (field.columns[edit.ordinal], edit.value)
+        }
+        let names = columns.map { ", \"\($0.0)\"" }.joined()
+        let parameters = String(repeating: ", ?", count: columns.count)
+        try writer.capturing {
+            try writer.execute(
+                "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
+                [.text(id.bytes)] + columns.map(\.1))
+        }
+    }
+}

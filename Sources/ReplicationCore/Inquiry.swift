@@ -1,0 +1,104 @@
+// Questions between the two sides of a session: single change sets as they were signed, to find where two histories of one
+// origin part.
+//
+// Invariant: every answer is to a question, and neither side ends a session while the other still asks.
+internal import ReplicationModel
+internal import ReplicationWire
+
+/// What was asked and not answered, on both sides.
+struct Inquiry: Sendable {
+    /// Two histories of 2^48 change sets are told apart with 49 questions; this many origins at once.
+    static let searches = 16
+    /// Change sets that are asked for once more in one session.
+    static let awaited = 256
+    /// What a peer may ask in one session: as many searches with as many questions.
+    private static let questions = searches * 64
+
+    private var asked: [Dot] = []
+    /// An answer is being examined.
+    private var isExamining = false
+    private var answers: [(Dot, SealedChangeSet?)] = []
+    /// The peer has asked, and not said that it was enough.
+    private var peerAsks = false
+    private var waiting: [Dot] = []
+    private var reading: Dot?
+    private var isReading: Bool { reading != nil }
+    private var taken = 0
+    /// Asked for once more, and on the way.
+    private var wanted: Set<Dot> = []
+    private var againWaiting: [Dot] = []
+    private var againReading: Dot?
+
+    /// Nothing is asked by either side.
+    var isSettled: Bool {
+        isAnswered && !peerAsks && waiting.isEmpty && !isReading && wanted.isEmpty && againWaiting.isEmpty
+            && againReading == nil
+    }
+    /// This side has no more to ask.
+    var isAnswered: Bool { asked.isEmpty && answers.isEmpty && !isExamining }
+
+    mutating func ask(_ dot: Dot) { asked.append(dot) }
+
+    mutating func answered(_ dot: Dot, _ changeSet: SealedChangeSet?) throws(Violation) {
+        if changeSet == nil, wanted.remove(dot) != nil { return }
+        guard let place = asked.firstIndex(of: dot) else {
+            throw Violation(.unexpectedFrame, "an answer that was not asked for")
+        }
+        asked.remove(at: place)
+        answers.append((dot, changeSet))
+    }
+
+    // MARK: Change sets once more, with values that are awaited
+
+    mutating func want(_ dot: Dot) { wanted.insert(dot) }
+    mutating func came(_ dot: Dot) { wanted.remove(dot) }
+    func wants(_ dot: Dot) -> Bool { wanted.contains(dot) }
+
+    mutating func receivedAgain(_ dot: Dot) throws(Violation) {
+        guard taken < Self.questions else { throw Violation(.tooLarge, "more than \(Self.questions) questions") }
+        taken += 1
+        againWaiting.append(dot)
+    }
+
+    mutating func nextToReadAgain() -> Dot? {
+        guard againReading == nil, !againWaiting.isEmpty else { return nil }
+        againReading = againWaiting.removeFirst()
+        return againReading
+    }
+
+    /// The store has read; nil: nothing was asked.
+    mutating func readAgain() -> Dot? {
+        defer { againReading = nil }
+        return againReading
+    }
+
+    mutating func nextToExamine() -> (Dot, SealedChangeSet?)? {
+        guard !isExamining, !answers.isEmpty else { return nil }
+        isExamining = true
+        return answers.removeFirst()
+    }
+
+    mutating func examined() { isExamining = false }
+
+    mutating func received(_ question: Dot?) throws(Violation) {
+        peerAsks = question != nil
+        guard let question else { return }
+        taken += 1
+        guard taken <= Self.questions else {
+            throw Violation(.tooLarge, "more than \(Self.questions) questions")
+        }
+        waiting.append(question)
+    }
+
+    mutating func nextToRead() -> Dot? {
+        guard !isReading, !waiting.isEmpty else { return nil }
+        reading = waiting.removeFirst()
+        return reading
+    }
+
+    /// The store has read; nil: nothing was asked.
+    mutating func read() -> Dot? {
+        defer { reading = nil }
+        return reading
+    }
+}

@@ -1,0 +1,135 @@
+// Two copies of one replica that went on under one origin: found by whoever meets both, proven to everyone, and mended.
+import Foundation
+import ReplicationModel
+import Testing
+import Trust
+
+@testable import ReplicaStore
+
+@Suite struct ForkTests {
+    /// istanbul and its copy share two change sets and then wrote on, each on its own; hq met one and ankara the other.
+    private struct Story {
+        let scene: CutScene
+        let hq: Replica
+        let ankara: Replica
+        let istanbul: Replica
+        let copy: Replica
+        let origin: Origin
+
+        init(common: Int = 2, alone: Int = 3) throws {
+            scene = try CutScene()
+            hq = try scene.replica("hq")
+            ankara = try scene.replica("ankara")
+            istanbul = try scene.replica("istanbul")
+            for number in 1...common {
+                try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES (?, 'common')", [Value("c\(number)")])
+            }
+            for replica in [hq, ankara] { try scene.pull(replica, from: istanbul) }
+            copy = try scene.copy(istanbul, "copy")
+            origin = try istanbul.origin
+            for number in 1...alone {
+                try scene.write(
+                    istanbul, "INSERT INTO notes(id, title, body) VALUES (?, 'one', ?)",
+                    [Value("one\(number)"), Value(String(repeating: "1", count: 500))])
+                try scene.write(copy, "INSERT INTO notes(id, title) VALUES (?, 'other')", [Value("other\(number)")])
+            }
+            try scene.write(copy, "UPDATE notes SET title = 'last' WHERE id = 'c1'")
+            try scene.pull(hq, from: istanbul)
+            try scene.pull(ankara, from: copy)
+            try scene.write(hq, "UPDATE notes SET amount = 1 WHERE id = 'one1'")
+            try scene.write(ankara, "INSERT INTO links(id) VALUES ('of ankara')")
+        }
+    }
+
+    @Test(arguments: [(2, 3), (1, 1), (5, 60)]) func whoMeetsBothProvesItAndEveryoneHeals(lengths: (Int, Int)) throws {
+        let story = try Story(common: lengths.0, alone: lengths.1)
+        let (scene, hq, ankara) = (story.scene, story.hq, story.ankara)
+        try scene.pull(hq, from: ankara)
+        let fork = try #require(try hq.forks().first)
+        // Where they parted, not where it was noticed.
+        #expect(fork.proof.fork == Dot(origin: story.origin, sequence: SequenceNumber(UInt64(lengths.0) + 1)))
+        #expect(try hq.vectors().applied[story.origin] == SequenceNumber(UInt64(lengths.0)))
+        try hq.expectSound(scene.workspace.authors)
+        #expect(try ForkProof(bytes: fork.proof.bytes) == fork.proof)
+
+        let all = [hq, ankara, story.istanbul, story.copy]
+        try scene.meet(all)
+        try scene.expectAgreement(all)
+        for replica in all { #expect(try replica.forks().map(\.proof) == [fork.proof]) }
+        #expect(try story.istanbul.origin != story.origin)
+        #expect(try story.istanbul.origin != story.copy.origin)
+        for number in 1...lengths.1 {
+            #expect(try hq.noteRow("one\(number)")?.first == Value("one"))
+            #expect(try hq.noteRow("other\(number)")?.first == Value("other"))
+        }
+        #expect(try hq.noteRow("c1")?.first == Value("last"))
+        #expect(try ankara.contents("links").count == 1)
+        #expect(try ankara.read { try $0.query("SELECT amount FROM notes WHERE id = 'one1'") }.first?[0] == .integer(1))
+        // The copies may go on.
+        try scene.write(story.copy, "INSERT INTO notes(id, title) VALUES ('later', 'x')")
+        try scene.meet(all)
+        try scene.expectAgreement(all)
+    }
+
+    /// A peer that answers nothing is proof enough: what it sent cannot follow what is known.
+    @Test func whoDoesNotAnswerIsCutOffWhereItWasMet() throws {
+        let story = try Story()
+        let (scene, hq) = (story.scene, story.hq)
+        let sent = try story.copy.outgoing(lackedBy: hq.vectors().applied, maximumBytes: 1 << 20).changeSets
+        let report = try hq.apply(sent.map(\.sealed), from: nil, authors: scene.workspace.authors)
+        let suspicion = try #require(report.forks.first)
+        var search = ForkSearch(suspicion)
+        let step = try hq.goOn(
+            &search, answer: nil, asked: search.firstQuestion, authors: scene.workspace.authors)
+        guard case .found(let proof) = step else {
+            Issue.record("\(step)")
+            return
+        }
+        #expect(proof.fork.sequence == SequenceNumber(5))
+        try hq.addForkProofs([proof])
+        // What is found out later goes lower.
+        let all = [hq, story.ankara, story.istanbul, story.copy]
+        try scene.meet(all)
+        try scene.pull(story.ankara, from: story.istanbul)
+        try scene.meet(all)
+        try scene.expectAgreement(all)
+    }
+
+    @Test func aForgedProofIsRefused() throws {
+        let story = try Story()
+        let (scene, hq) = (story.scene, story.hq)
+        let honest = try #require(
+            try story.istanbul.signedChangeSet(Dot(origin: story.origin, sequence: SequenceNumber(1))))
+        let next = try #require(
+            try story.istanbul.signedChangeSet(Dot(origin: story.origin, sequence: SequenceNumber(2))))
+        let third = try #require(
+            try story.istanbul.signedChangeSet(Dot(origin: story.origin, sequence: SequenceNumber(3))))
+        func half(_ sealed: SealedChangeSet) throws -> ForkProof.Half {
+            try ForkProof.Half(body: sealed.body, signature: sealed.signature)
+        }
+        let key = story.istanbul.key.publicKey
+        // One history, one change set twice, and places that are not beside each other.
+        for (one, other) in [(honest, next), (honest, honest), (honest, third)] {
+            #expect(throws: ForkProofError.self) { try ForkProof(half(one), half(other), key: key) }
+        }
+        // Another's signature, or key.
+        var forger = Forger(scene.workspace.authors)
+        let forged = forger.write(at: scene.workspace.stamp())
+        #expect(throws: ForkProofError.self) {
+            try ForkProof(half(honest), ForkProof.Half(body: next.body, signature: forged.signature), key: key)
+        }
+        #expect(throws: ForkProofError.self) { try ForkProof(half(honest), half(forged), key: forger.key.publicKey) }
+        // Every bit of a proof counts.
+        try scene.pull(hq, from: story.ankara)
+        let proof = try #require(try hq.forks().first?.proof)
+        for place in stride(from: 0, to: proof.bytes.count, by: 7) {
+            var changed = proof.bytes
+            changed[place] ^= 0x10
+            #expect(throws: ForkProofError.self, "byte \(place)") { try ForkProof(bytes: changed) }
+        }
+        for count in [0, 8, 40, proof.bytes.count - 1] {
+            #expect(throws: ForkProofError.self) { try ForkProof(bytes: Array(proof.bytes.prefix(count))) }
+        }
+        #expect(throws: ForkProofError.self) { try ForkProof(bytes: proof.bytes + [0]) }
+    }
+}

@@ -1,0 +1,189 @@
+// A revocation that is learnt late: what it cuts off is set aside, with all that builds on it, and honest work is written
+// again by who wrote it.
+import Foundation
+import ReplicationModel
+import Testing
+
+@testable import ReplicaStore
+
+@Suite struct RewindTests {
+    private static func large(_ text: String) -> Value { Value(String(repeating: text, count: 400)) }
+
+    /// hq, istanbul and antalya have antalya's first two change sets; istanbul has two more, and built on them.
+    private struct Story {
+        let scene: CutScene
+        let hq: Replica
+        let istanbul: Replica
+        let antalya: Replica
+        let before: VersionVector
+
+        init() throws {
+            scene = try CutScene()
+            hq = try scene.replica("hq")
+            istanbul = try scene.replica("istanbul")
+            antalya = try scene.replica("antalya")
+            try scene.write(hq, "INSERT INTO notes(id, title, body) VALUES ('h1', 'of hq', ?)", [large("h")])
+            try scene.pull(antalya, from: hq)
+            try scene.write(antalya, "INSERT INTO notes(id, title, body) VALUES ('a1', 'kept', ?)", [large("a")])
+            try scene.write(antalya, "UPDATE notes SET body = ? WHERE id = 'h1'", [large("b")])
+            for replica in [hq, istanbul] { try scene.pull(replica, from: antalya) }
+            before = try hq.vectors().applied
+            try scene.write(antalya, "UPDATE notes SET body = ?, title = 'void' WHERE id = 'h1'", [large("void")])
+            try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a2', 'void')")
+            try scene.pull(istanbul, from: antalya)
+            try scene.write(istanbul, "INSERT INTO notes(id, title, body) VALUES ('i1', 'mine', ?)", [large("i")])
+            try scene.write(istanbul, "UPDATE notes SET title = 'by istanbul' WHERE id = 'a1'")
+            try scene.write(istanbul, "UPDATE notes SET title = 'on void' WHERE id = 'a2'")
+        }
+
+        func revoke() throws { try hq.addRosterRecords([scene.revocation(antalya, accepting: 2)]) }
+    }
+
+    @Test func whatWasBuiltOnWhatIsCutOffIsWrittenAgain() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try story.revoke()
+        // hq takes nothing of it, and nothing is refused: it is held.
+        try scene.pull(hq, from: istanbul)
+        #expect(try hq.vectors().applied == story.before)
+        #expect(
+            try hq.held().map(\.cause) == [.revoked, .revoked, .waitsForEarlier, .waitsForEarlier, .waitsForEarlier])
+        try hq.expectSound(scene.workspace.authors)
+
+        let former = try istanbul.origin
+        let rewind = try #require(try istanbul.addRosterRecords(hq.rosterRecords()))
+        #expect(rewind.beyondCuts == 2 && rewind.dependent == 3)
+        #expect(rewind.newOrigin != nil)
+        #expect(try rewind.newOrigin == istanbul.origin)
+        #expect(try istanbul.vectors().applied[former] == .zero)
+        #expect(try istanbul.noteRow("h1") == [Value("of hq"), Self.large("b")])
+        #expect(try istanbul.noteRow("i1") == [Value("mine"), Self.large("i")])
+        #expect(try istanbul.noteRow("a1")?.first == Value("by istanbul"))
+        #expect(try istanbul.noteRow("a2") == nil)
+        try istanbul.expectSound(scene.workspace.authors)
+
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("i1") == [Value("mine"), Self.large("i")])
+        #expect(try hq.noteRow("a1")?.first == Value("by istanbul"))
+        // A node that joins now sees the same.
+        let late = try scene.replica("late")
+        try scene.meet([hq, late])
+        try scene.expectAgreement([hq, istanbul, late])
+    }
+
+    @Test func aCutThatIsRaisedLetsInWhatWasHeld() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try story.revoke()
+        try scene.pull(hq, from: istanbul)
+        try scene.meet([hq, istanbul])
+        try scene.write(hq, "UPDATE notes SET title = 'after' WHERE id = 'i1'")
+        try scene.meet([hq, istanbul])
+        let raised = try #require(try hq.addRosterRecords([scene.revocation(story.antalya, accepting: 4)]))
+        #expect(raised.released == 5 && !raised.isRewound)
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.held().isEmpty)
+        #expect(try istanbul.held().isEmpty)
+        #expect(try hq.noteRow("i1")?.first == Value("after"))
+        #expect(try hq.noteRow("h1") == [Value("void"), Self.large("void")])
+        // The edit of a row that was not there is in force again, once.
+        #expect(try hq.noteRow("a2")?.first == Value("on void"))
+        #expect(try istanbul.read { try $0.query("SELECT * FROM sync_set_aside_edits") }.isEmpty)
+    }
+
+    /// A revocation that accepts less than another takes nothing back.
+    @Test func aLowerCutAfterAHigherOneChangesNothing() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try scene.pull(hq, from: istanbul)
+        try hq.addRosterRecords([scene.revocation(story.antalya, accepting: 4)])
+        let applied = try hq.vectors().applied
+        #expect(try hq.addRosterRecords([scene.revocation(story.antalya, accepting: 1)]) == nil)
+        #expect(try hq.vectors().applied == applied)
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+    }
+
+    /// Each writes its own again, whoever learns first; an edit of a row that another must bring back waits for it.
+    @Test func everyoneWritesItsOwnAgain() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let ankara = try scene.replica("ankara")
+        try scene.pull(ankara, from: istanbul)
+        try scene.write(ankara, "UPDATE notes SET body = 'by ankara' WHERE id = 'i1'")
+        try scene.write(ankara, "DELETE FROM notes WHERE id = 'a1'")
+        try scene.pull(istanbul, from: ankara)
+        try scene.write(istanbul, "UPDATE notes SET amount = 7 WHERE id = 'i1'")
+        try story.revoke()
+        let rewind = try ankara.addRosterRecords(hq.rosterRecords())
+        #expect(rewind?.isRewound == true)
+        #expect(try ankara.noteRow("i1") == nil)
+        #expect(try ankara.noteRow("a1") == nil)
+        try scene.meet([hq, ankara, istanbul])
+        try scene.expectAgreement([hq, ankara, istanbul])
+        #expect(try hq.noteRow("i1") == [Value("mine"), Value("by ankara")])
+        #expect(try hq.noteRow("a1") == nil)
+        #expect(try ankara.read { try $0.query("SELECT * FROM sync_set_aside_edits WHERE id <> 'a2'") }.isEmpty)
+    }
+
+    /// Edits that are not sealed yet rest on what was there when they were made.
+    @Test func unsealedEditsSurvive() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try istanbul.execute("UPDATE notes SET title = 'not sealed' WHERE id = 'i1'")
+        try istanbul.execute("DELETE FROM notes WHERE id = 'h1'")
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("i1")?.first == Value("not sealed"))
+        #expect(try hq.noteRow("h1") == nil)
+    }
+
+    /// The feed that an index follows tells of every row that changed, and no position comes twice.
+    @Test func whoFollowsTheFeedIsTold() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let cursor = try istanbul.changedRows(in: "notes", after: .start, limit: 1_000).next
+        let position = try istanbul.lastLogPosition()
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        let changed = try istanbul.changedRows(in: "notes", after: cursor, limit: 1_000).ids
+        #expect(Set(changed) == Set(["h1", "a1", "a2", "i1"].map { RowID($0) }))
+        #expect(try istanbul.lastLogPosition() > position)
+
+        // With nothing left of the log, too.
+        let empty = try scene.replica("empty")
+        try scene.pull(empty, from: story.antalya)
+        let last = try empty.lastLogPosition()
+        try empty.addRosterRecords([scene.revocation(hq, accepting: 0), scene.revocation(story.antalya, accepting: 0)])
+        #expect(try empty.read { try $0.query("SELECT * FROM sync_change_sets") }.isEmpty)
+        try scene.write(empty, "INSERT INTO notes(id) VALUES ('e1')")
+        #expect(try empty.lastLogPosition() > last)
+        try empty.expectSound(scene.workspace.authors)
+    }
+
+    /// A node that was revoked itself keeps what it wrote: it is out, and may still be read.
+    @Test func theRevokedNodeKeepsItsOwn() throws {
+        let story = try Story()
+        try story.revoke()
+        let applied = try story.antalya.vectors().applied
+        let rewind = try story.antalya.addRosterRecords(story.hq.rosterRecords())
+        #expect(rewind?.isRewound != true)
+        #expect(try story.antalya.vectors().applied == applied)
+        try story.antalya.expectSound(story.scene.workspace.authors)
+    }
+
+    @Test func theBlastRadiusIsToldBefore() throws {
+        let story = try Story()
+        let (istanbul, antalya) = (story.istanbul, story.antalya)
+        let radius = try istanbul.blastRadius(
+            revoking: antalya.node, lastAccepted: [antalya.origin.incarnation: SequenceNumber(2)])
+        #expect(radius.beyond == 2 && radius.dependent == [istanbul.node: 3])
+        #expect(
+            try istanbul.blastRadius(
+                revoking: antalya.node, lastAccepted: [antalya.origin.incarnation: SequenceNumber(4)]) == BlastRadius())
+    }
+}
