@@ -449,7 +449,8 @@ extension ExchangeFrame {
             case .thirdNodes(let nodes): nodes.reduce(0) { $0 + Self.bytes($1.applied.count) + 128 }
             case .rosterRecords(let roster): roster.records.reduce(0) { $0 + $1.count + 64 }
             case .comparisonQuestion, .comparisonAnswer: FrameLimits.elements * 96
-            case .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
+            case .answer(_, let changeSet): (changeSet?.body.count ?? 0) + 64
+            case .question, .again, .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
             }
         return content + 1024
     }

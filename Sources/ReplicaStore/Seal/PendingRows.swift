@@ -58,7 +58,7 @@ struct PendingRows {
         case .undelete:
             rows[place].existence = (.undelete, stamp)
             rows[place].deletion = nil
-        case .overwritten: break
+        case .overwritten, .rebuilt: break
         }
     }
 }

@@ -81,7 +81,11 @@ private struct SessionScript {
             local.applied[SampleFrames.origin(UInt64(source.below(6)))] = SequenceNumber(source.number() >> 16)
             try handle(.localChanged(local))
         case 6:
-            try handle(source.pick([.stop, .rosterMerged(digest: [9]), .backlogCounted(.none), .rosterRead([[1]])]))
+            try handle(
+                source.pick([
+                    .stop, .rosterMerged(digest: [9]), .backlogCounted(.none), .rosterRead([[1]]), .rewound,
+                    .askSigned(Dot(origin: SampleFrames.origin(2), sequence: SequenceNumber(5))),
+                ]))
         case 7: try deliver(bytes: source.run())
         default: try deliver(bytes: FrameCodec.encode(frame()))
         }
@@ -110,7 +114,9 @@ private struct SessionScript {
                 try expect(!batch.isEmpty, "a batch of nothing")
                 isApplying = true
                 asked.append(output)
-            case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare: asked.append(output)
+            case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare, .readSigned, .readAgain,
+                .examineAnswer:
+                asked.append(output)
             case .rememberThirdNodes(let nodes):
                 try expect(nodes.allSatisfy { $0.asOf <= moment().wall }, "second-hand news of the future")
             case .setTimer, .cancelTimer, .rememberPeer, .event: break
@@ -148,9 +154,22 @@ private struct SessionScript {
         case .countBacklog: try handle(.backlogCounted(Backlog(changeSets: 1, changes: 1, bytes: 1, oldest: nil)))
         case .readRoster: try handle(.rosterRead([[1], [2]]))
         case .compare: try handle(.compared(.catchingUp))
+        case .readSigned(let dot): try handle(.signedRead(Self.signed(dot)))
+        case .readAgain(let dot):
+            try handle(
+                .againRead(Self.signed(dot).map { OutgoingChangeSet(dot: dot, changes: 1, changeSet: $0) }))
+        case .examineAnswer(let dot, _):
+            let next = Dot(origin: dot.origin, sequence: SequenceNumber(UInt64(source.below(8))))
+            try handle(failing ? .rewound : .examined(next: source.flag() ? next : nil))
         case .mergeRoster: try handle(failing ? .rosterRefused("no") : .rosterMerged(digest: [UInt8(source.below(3))]))
         default: break
         }
+    }
+
+    /// Without its values, as one is asked for.
+    private static func signed(_ dot: Dot) -> SealedChangeSet? {
+        guard dot.origin == SampleFrames.origin(1), (1...3).contains(dot.sequence.rawValue) else { return nil }
+        return honest[Int(dot.sequence.rawValue) - 1]
     }
 
     /// An honest store: what follows what the peer has, in order.
