@@ -19,6 +19,7 @@ NUMBER = 1 << 53
 
 GREETING, ROSTER, CHANGE_SET, VALUES, ACKNOWLEDGEMENT, ANNOUNCEMENT, THIRD, PING, PONG, ERROR, GOODBYE, JOIN, JOINED = range(1, 14)
 STREAM_END, WHOLE_VECTOR = 15, 16
+COMPARE, COMPARED = 17, 18
 QUESTION, ANSWER = 19, 20
 
 
@@ -125,6 +126,31 @@ def wire_greeting(g):
                 (15, int(g["baseUnknown"])))
 
 
+SECTIONS = {"ledger": 1, "origins": 2}
+DETAILS = {"fingerprints": 0, "items": 1, "parts": 2}
+
+
+def wire_tables(number, tables):
+    return [(number, said((1, t["name"])) + [(2, said((1, f["name"])) + [(2, c) for c in f["columns"]]) for f in t["fields"]])
+            for t in tables]
+
+
+def wire_asked(r):
+    return said((1, SECTIONS.get(r["section"], 0)), (2, r["table"] or ""), (3, bytes.fromhex(r["from"])),
+                (4, bytes.fromhex(r["to"])), (5, DETAILS[r["detail"]])) + [
+        (6 if r["detail"] == "fingerprints" else 7, bytes.fromhex(k)) for k in r["keys"]]
+
+
+def wire_there(r):
+    h = bytes.fromhex
+    return ([(1, said((1, int(f["count"])), (2, h(f["fingerprint"])))) for f in r.get("fingerprints", [])]
+            + [(2, said((1, h(i["key"])), (2, h(i["fingerprint"])))) for i in r.get("items", [])]
+            + said((3, int(r.get("more", False))))
+            + [(4, [(1, said((1, p["name"]), (2, h(p["value"])), (3, h(p["versions"])), (4, origin_bytes(p["origin"] or "")),
+                             (5, int(p["sequence"] or 0)), (6, int(p["stamp"] or 0)))) for p in parts])
+               for parts in r.get("parts", [])])
+
+
 def wire(frame):
     """The fields of a frame's message, ascending, by what it says."""
     kind = frame["kind"]
@@ -165,6 +191,15 @@ def wire(frame):
     if kind == "answer":
         return [(ANSWER, said((1, h(frame["body"] or "")), (2, h(frame["signature"] or "")),
                               (3, origin_bytes(frame["asked"]["origin"])), (4, int(frame["asked"]["sequence"]))))]
+    if kind == "comparisonQuestion":
+        return [(COMPARE, said((1, h(frame["vector"]))) + wire_tables(2, frame["scope"])
+                 + said((3, int(frame["wantsDeclarations"]))) + [(4, wire_asked(r)) for r in frame["ranges"]])]
+    if kind == "comparisonAnswer":
+        if frame["state"] == "moved":
+            return [(COMPARED, [(1, 1), (3, wire_vector(frame["applied"]))])]
+        if frame["state"] == "catchingUp":
+            return [(COMPARED, [(2, 1)])]
+        return [(COMPARED, wire_tables(4, frame["declared"]) + [(5, wire_there(r)) for r in frame["there"]])]
     if kind == "joinRequest":
         return [(JOIN, said((1, h(frame["request"])), (2, h(frame["invitation"])), (3, h(frame["proof"]))))]
     assert kind == "joinResponse", kind
@@ -238,10 +273,43 @@ def others():
     yield accepted("an answer of one that does not have it", "answer", asked=asked, body=None, signature=None)
     yield accepted("what is cut off is held", "acknowledgement", applied=[], safeBelow=[], received="1",
                    held=[held(0, 1, "revoked", "its author was revoked after 0"), held(2, 4, "forked")])
+    yield from comparisons()
     yield accepted("join request", "joinRequest", request="30" * 500, invitation="11" * 16, proof="22" * 32)
     yield accepted("join request at its limits", "joinRequest", request="30" * 16384, invitation="11" * 64, proof="22" * 64)
     yield accepted("join response", "joinResponse", workspace="aa" * 16, workspaceName="desk", certificate="30" * 300,
                    authority="30" * 200, records=["3001", "3002"])
+
+
+def comparisons():
+    tables = [{"name": "notes", "fields": [{"name": "title", "columns": ["title"]},
+                                           {"name": "due", "columns": ["due_on", "due_precision"]}]},
+              {"name": "n" * 128, "fields": []}]
+
+    def asked(detail, section="table", table="notes", start="", end="", keys=()):
+        return {"section": section, "table": table if section == "table" else None, "from": start, "to": end,
+                "detail": detail, "keys": list(keys)}
+
+    def question(*ranges, scope=(), wants=False):
+        return {"vector": "a5" * 16, "scope": list(scope), "wantsDeclarations": wants, "ranges": list(ranges)}
+
+    yield accepted("a question for what is declared", "comparisonQuestion", **question(wants=True))
+    yield accepted("a question for fingerprints", "comparisonQuestion", **question(
+        asked("fingerprints"), asked("fingerprints", "ledger"), asked("fingerprints", "origins", keys=["00", "80" * 24]),
+        scope=tables))
+    yield accepted("a question for items and parts", "comparisonQuestion", **question(
+        asked("items", start="61", end="62"), asked("items", start="62", end="ff" * 128), asked("parts", keys=["61", "6161"]),
+        asked("parts", "ledger", keys=["01"])))
+    fingerprint = "c3" * 16
+    part = {"name": "title", "value": "11" * 16, "versions": "22" * 16, "origin": ORIGINS[3], "sequence": str(TOP),
+            "stamp": str(1_700_000_000_000 << 16 | 5)}
+    yield accepted("it has moved", "comparisonAnswer", state="moved", applied=vector_of(1, 2))
+    yield accepted("it catches up", "comparisonAnswer", state="catchingUp")
+    yield accepted("an answer of what is declared", "comparisonAnswer", state="ranges", declared=tables, there=[])
+    yield accepted("an answer of each kind", "comparisonAnswer", state="ranges", declared=[], there=[
+        {"fingerprints": [{"count": "0", "fingerprint": "00" * 16}, {"count": str(NUMBER), "fingerprint": fingerprint}]},
+        {"items": [{"key": "61", "fingerprint": fingerprint}, {"key": "ff" * 128, "fingerprint": "00" * 16}], "more": True},
+        {"items": [], "more": False},
+        {"parts": [[part, part | {"name": "(row)", "origin": None, "sequence": None, "stamp": None}], []]}])
 
 
 def alternatives():
@@ -334,6 +402,16 @@ def malformed():
     yield bad("a ping's clock past 2^53", "too_large", [(PING, [(2, NUMBER + 1)])])
     yield bad("a message of 1,025 bytes", "too_large", [(ERROR, [(2, "m" * 1025)])])
     yield bad("a time past 2^53", "too_large", [(ERROR, [(3, NUMBER + 1)])])
+    yield bad("a comparison at no vector", "malformed", [(COMPARE, [])])
+    yield bad("ranges that overlap", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 1), (4, b"b")]), (4, [(1, 1), (3, b"a")])])])
+    yield bad("a section that is not known", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 9)])])])
+    yield bad("a detail that is not known", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 1), (5, 9)])])])
+    yield bad("a table without a name", "malformed", [(COMPARE, [(1, bytes(16)), (4, [])])])
+    yield bad("a table's name of 129 bytes", "malformed", [(COMPARE, [(1, bytes(16)), (2, [(1, "n" * 129)])])])
+    yield bad("boundaries that do not ascend", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 1), (6, b"b"), (6, b"a")])])])
+    yield bad("a fingerprint of 15 bytes", "malformed", [(COMPARED, [(5, [(1, [(1, 1), (2, bytes(15))])])])])
+    yield bad("items that do not ascend", "malformed", [(COMPARED, [(5, [(2, [(1, b"b"), (2, bytes(16))]), (2, [(1, b"b"), (2, bytes(16))])])])])
+    yield bad("more parts than were asked for", "too_large", [(COMPARED, [(5, [(4, [])] * 65)])])
     yield bad("a request of 16,385 bytes", "too_large", [(JOIN, [(1, bytes(16_385))])])
     yield bad("a proof of 65 bytes", "too_large", [(JOIN, [(3, bytes(65))])])
     yield bad("a response for a workspace of 15 bytes", "malformed", [(JOINED, [(1, bytes(15))])])

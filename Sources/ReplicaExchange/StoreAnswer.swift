@@ -50,7 +50,8 @@ extension SessionStore {
         _ question: ComparisonQuestion, isCancelled: @escaping () -> Bool = { false }
     ) -> StoreAnswer? {
         do {
-            return StoreAnswer(inputs: [.compared(try replica.answer(question, isCancelled: isCancelled))], failure: nil)
+            return StoreAnswer(
+                inputs: [.compared(try replica.answer(question, isCancelled: isCancelled))], failure: nil)
         } catch is CancellationError {
             return nil
         } catch let error as ReplicaError where error.code == .input {

@@ -99,13 +99,20 @@ struct VectorFrame: Decodable {
     let certificate: String?
     let authority: String?
     let asked: Entry?
+    let vector: String?
+    let scope: [DeclaredVector]?
+    let wantsDeclarations: Bool?
+    let ranges: [RangeVector]?
+    let state: String?
+    let declared: [DeclaredVector]?
+    let there: [RangeAnswerVector]?
 
     func model() throws -> ExchangeFrame {
         switch kind {
         case "greeting": return .greeting(try unwrap(greeting).model())
-        case "wholeVector": return .wholeVector(try vector(applied))
-        case "streamEnd": return .streamEnd(try vector(applied))
-        case "announcement": return .announcement(try vector(applied))
+        case "wholeVector": return .wholeVector(try Self.vector(applied))
+        case "streamEnd": return .streamEnd(try Self.vector(applied))
+        case "announcement": return .announcement(try Self.vector(applied))
         case "rosterRecords":
             return .rosterRecords(
                 RosterRecords(
@@ -124,14 +131,14 @@ struct VectorFrame: Decodable {
         case "acknowledgement":
             return .acknowledgement(
                 Acknowledgement(
-                    applied: try vector(applied), safeBelow: SafeBelow(try entries(safeBelow)),
+                    applied: try Self.vector(applied), safeBelow: SafeBelow(try entries(safeBelow)),
                     receivedBytes: try unwrap(UInt64(unwrap(received))),
                     held: try unwrap(held).map { try $0.model() }))
         case "thirdNodes":
             return .thirdNodes(
                 try unwrap(nodes).map { node in
                     ThirdNode(
-                        node: try unwrap(NodeID(bytes: bytes(node.node))), applied: try vector(node.applied),
+                        node: try unwrap(NodeID(bytes: bytes(node.node))), applied: try Self.vector(node.applied),
                         asOf: try time(node.asOf))
                 })
         case "ping": return .ping(number: try unwrap(UInt64(unwrap(number))), clock: try time(clock))
@@ -152,6 +159,21 @@ struct VectorFrame: Decodable {
                 try body.map {
                     SealedChangeSet(body: try bytes($0), signature: try bytes(unwrap(signature)), values: [])
                 })
+        case "comparisonQuestion":
+            return .comparisonQuestion(
+                ComparisonQuestion(
+                    vector: try unwrap(Identifier128(bytes: bytes(unwrap(self.vector)))),
+                    scope: try unwrap(scope).map { $0.model() }, wantsDeclarations: try unwrap(wantsDeclarations),
+                    ranges: try unwrap(ranges).map { try $0.model() }))
+        case "comparisonAnswer":
+            switch try unwrap(state) {
+            case "moved": return .comparisonAnswer(.moved(try Self.vector(applied)))
+            case "catchingUp": return .comparisonAnswer(.catchingUp)
+            default:
+                return .comparisonAnswer(
+                    .ranges(
+                        try unwrap(there).map { try $0.model() }, declared: try unwrap(declared).map { $0.model() }))
+            }
         case "joinRequest":
             return .joinRequest(
                 JoinRequest(
@@ -234,7 +256,9 @@ private func entries(_ entries: [VectorFrame.Entry]?) throws -> [Origin: Sequenc
     return result
 }
 
-private func vector(_ list: [VectorFrame.Entry]?) throws -> VersionVector { VersionVector(try entries(list)) }
+extension VectorFrame {
+    fileprivate static func vector(_ list: [Entry]?) throws -> VersionVector { VersionVector(try entries(list)) }
+}
 
 private func time(_ text: String?) throws -> WallClock {
     WallClock(milliseconds: try unwrap(Int64(unwrap(text))))

@@ -34,7 +34,8 @@ import Testing
         #expect(
             kinds == [
                 "greeting", "wholeVector", "rosterRecords", "changeSet", "values", "streamEnd", "acknowledgement",
-                "announcement", "thirdNodes", "ping", "pong", "error", "goodbye", "joinRequest", "joinResponse",
+                "announcement", "thirdNodes", "ping", "pong", "error", "goodbye", "question", "again", "answer",
+                "comparisonQuestion", "comparisonAnswer", "joinRequest", "joinResponse",
             ])
     }
 }

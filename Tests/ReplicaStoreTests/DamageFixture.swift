@@ -19,6 +19,7 @@ final class DamageFixture {
         try Self.fillConflicts(a, b, workspace)
         try Self.fillWaiting(a, workspace)
         try a.addRosterRecords([Array("a record".utf8), Array("another".utf8)])
+        try Self.fillCuts(a, workspace)
         try a.execute("UPDATE notes SET title = 'later', body = NULL WHERE id = 'n1'")
         try a.execute("DELETE FROM links WHERE id = 'l0'")
         for conflict in try a.conflicts().prefix(2) { try a.accept(conflict) }
@@ -86,6 +87,35 @@ final class DamageFixture {
         try take([SealedChangeSet(body: whole.body, signature: whole.signature, values: [nil])])
     }
 
+    /// A revoked node, an origin that forked, and an edit of a row that went with the revoked node's work.
+    private static func fillCuts(_ a: Replica, _ workspace: TestWorkspace) throws {
+        var revoked = Forger(workspace.authors)
+        var forked = Forger(workspace.authors)
+        let before = forked
+        for changeSet in [
+            revoked.write(.insert, "notes", "c1", [("title", Value("void"))], at: workspace.stamp()),
+            forked.write(.insert, "notes", "c2", [("title", Value("one"))], at: workspace.stamp()),
+        ] {
+            #expect(try a.apply([changeSet], from: nil, authors: workspace.authors).violation == nil)
+        }
+        try a.execute("UPDATE notes SET title = 'of a', body = ? WHERE id = 'c1'", [long("h ")])
+        try a.seal()
+        let authority = try CertificateAuthority(
+            workspace: workspace.workspace.id, workspaceName: "test", now: workspace.clock.now)
+        let revocation = try authority.revoke(
+            revoked.key.publicKey.nodeID, lastAccepted: [7: SequenceNumber(3)], reason: "stolen",
+            now: workspace.clock.now)
+        #expect(try a.addRosterRecords([revocation.bytes])?.beyondCuts == 1)
+        var copy = before
+        let other = copy.write(.insert, "notes", "c2", [("title", Value("other"))], at: workspace.stamp())
+        let one = try #require(try a.signedChangeSet(Dot(origin: forked.origin, sequence: forked.sequence)))
+        let proof = try ForkProof(
+            ForkProof.Half(body: one.body, signature: one.signature),
+            ForkProof.Half(body: other.body, signature: other.signature), key: forked.key.publicKey)
+        #expect(try a.addForkProofs([proof])?.beyondCuts == 1)
+        #expect(try !a.read { try $0.query("SELECT 1 FROM sync_set_aside_edits") }.isEmpty)
+    }
+
     /// A path for one more copy.
     func copyFile() throws -> String {
         copies += 1
@@ -111,6 +141,7 @@ enum Unverifiable {
     static let reasons: [String: String] = [
         "sync_addresses": "where peers were found; the next contact says it anew",
         "sync_notices": "sentences for the operator",
+        "sync_forks.met_at": "when this node met it, by its own clock",
         "sync_peers": "what peers told of themselves; the next contact says it anew",
         "sync_change_sets.position": "the order of arrival, which only causality bounds",
         "sync_change_sets.received_at": "when this node got it, by its own clock",

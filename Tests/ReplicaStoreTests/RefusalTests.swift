@@ -179,18 +179,31 @@ import Trust
         try scene.expectRefused(scene.next(at: scene.workspace.stamp(-1)), [.malformed])
     }
 
-    @Test func aStampNotAfterWhatWasSeenIsRefused() throws {
+    /// What was seen of others is named by number alone, and may have been another history's: it is held until that is known.
+    @Test func aStampNotAfterWhatWasSeenIsHeldAsOfAnotherHistory() throws {
         var scene = try Scene()
         let own = try scene.replica.origin
         try scene.replica.execute("UPDATE notes SET title = 'later'")
         try scene.replica.setJournalTime(scene.workspace.clock.now.milliseconds + 60_000)
         try scene.replica.seal()
         let seen = VersionVector([own: SequenceNumber(2)])
-        let before = try scene.replica.dump()
+        let before = try (scene.replica.vectors().applied, scene.replica.contents("notes"))
         let report = try scene.replica.apply([scene.next(seen: seen)], from: nil, authors: scene.workspace.authors)
-        #expect(report.violation?.kind == .malformed)
-        #expect(report.violation?.description.contains("which its author had seen") == true)
-        #expect(try scene.replica.dump() == before)
+        #expect(report.violation == nil && report.changeSets == 0)
+        let suspicion = ForkSuspicion(origin: own, differs: SequenceNumber(2))
+        #expect(report.forks == [suspicion])
+        let held = try #require(report.held.first)
+        #expect(held.cause == .forked && held.detail.contains("which its author had seen"))
+        #expect(try scene.replica.forkSuspicions() == [suspicion])
+        #expect(try (scene.replica.vectors().applied, scene.replica.contents("notes")) == before)
+        // A peer that has the same there shows that nothing has forked; what lied stays held.
+        var search = ForkSearch(suspicion)
+        let same = try scene.replica.signedChangeSet(search.firstQuestion)
+        let step = try scene.replica.goOn(
+            &search, answer: same, asked: search.firstQuestion, authors: scene.workspace.authors)
+        #expect(step == .nothing)
+        #expect(try scene.replica.held().count == 1)
+        try scene.replica.expectSound(scene.workspace.authors)
     }
 
     @Test func aContextThatIsTakenBackIsRefused() throws {

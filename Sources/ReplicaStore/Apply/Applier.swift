@@ -87,7 +87,7 @@ final class Applier {
             return .fork(ForkSuspicion(origin: header.origin, differs: record.applied))
         }
         try checkChain(proven, record)
-        try checkRuleS(header, record)
+        if let fork = try checkRuleS(header, record) { return fork }
         if let wait = try clockOrSchema(proven.changeSet) { return wait }
         try transaction.origins.extendContext(
             of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
@@ -176,23 +176,34 @@ final class Applier {
     }
 
     /// Every stamp is greater than every stamp in the causal context. Older context was checked when it was new.
-    private func checkRuleS(_ header: ChangeSetHeader, _ record: OriginRecord) throws {
-        var floor = record.lastStamp
+    /// What its author had written before is known here, so a stamp that does not follow it breaks the rule. What it had seen
+    /// of others it names by number alone: where that has a later stamp here, it is another change set of that number, and
+    /// its origin has forked; or the author breaks the rule after all, which a search for the fork shows.
+    private func checkRuleS(_ header: ChangeSetHeader, _ record: OriginRecord) throws -> Outcome? {
+        guard record.lastStamp < header.firstStamp else {
+            throw ApplyViolation(
+                kind: .malformed, dot: header.dot,
+                description:
+                    "\(header.dot) is stamped \(header.firstStamp), not after \(record.lastStamp), which its author had seen."
+            )
+        }
+        return try Self.laterContext(of: header, transaction.origins, writer).map { .fork($0) }
+    }
+
+    /// What the author says it had seen, and is stamped later here.
+    static func laterContext(of header: ChangeSetHeader, _ origins: OriginBook, _ reader: Reader) throws
+        -> ForkSuspicion?
+    {
         for (origin, sequence) in header.contextChanges.sorted {
-            let statement = try writer.prepare("SELECT last_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?")
-            statement.bind(1, try transaction.origins.number(of: origin))
+            let statement = try reader.prepare("SELECT last_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?")
+            statement.bind(1, try origins.number(of: origin))
             statement.bind(2, Int64(bitPattern: sequence.rawValue))
             guard let stamp = try statement.first({ Stamp(rawValue: statement.integer(0)) }) ?? nil else {
                 throw ReplicaError.damaged("the log lacks \(origin):\(sequence)")
             }
-            floor = max(floor, stamp)
+            if stamp >= header.firstStamp { return ForkSuspicion(origin: origin, differs: sequence) }
         }
-        guard floor < header.firstStamp else {
-            throw ApplyViolation(
-                kind: .malformed, dot: header.dot,
-                description:
-                    "\(header.dot) is stamped \(header.firstStamp), not after \(floor), which its author had seen.")
-        }
+        return nil
     }
 
     private func clockOrSchema(_ changeSet: ChangeSet) throws -> Outcome? {

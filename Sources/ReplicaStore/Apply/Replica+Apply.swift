@@ -265,11 +265,13 @@ final class Batch {
 }
 
 extension HeldChangeSet {
-    /// It belongs to another history than the one here.
+    /// It belongs to another history than the one here, or builds on one.
     init(dot: Dot, _ suspicion: ForkSuspicion) {
-        self.init(
-            dot: dot, cause: .forked,
-            detail: "belongs to another history of its origin than \(suspicion.differs) here", releaseAt: nil)
+        let detail =
+            suspicion.origin == dot.origin
+            ? "belongs to another history of its origin than \(suspicion.differs) here"
+            : "is stamped before \(suspicion.origin):\(suspicion.differs) as it is here, which its author had seen"
+        self.init(dot: dot, cause: .forked, detail: detail, releaseAt: nil)
     }
 
     init(dot: Dot, _ cause: HeldCause, _ detail: String, until release: HeldRelease) {

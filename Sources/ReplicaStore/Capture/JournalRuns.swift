@@ -41,7 +41,7 @@ enum JournalRuns {
         while try statement.step() {
             for index in 0..<statement.columnCount where !statement.isNull(index) {
                 bytes.append(UInt8(truncatingIfNeeded: index))
-                append(statement.value(index), to: &bytes)
+                statement.value(index).appendDigestInput(to: &bytes)
             }
             bytes.append(0xff)
             if bytes.count > 1 << 16 {
@@ -52,12 +52,15 @@ enum JournalRuns {
         hasher.update(bytes)
         return hasher.finalize()
     }
+}
 
-    private static func append(_ value: Value, to bytes: inout [UInt8]) {
+extension Value {
+    /// Appends type and value, so that no two lists of values read alike.
+    func appendDigestInput(to bytes: inout [UInt8]) {
         func number(_ word: UInt64) {
             withUnsafeBytes(of: word.bigEndian) { bytes.append(contentsOf: $0) }
         }
-        switch value {
+        switch self {
         case .null: bytes.append(0)
         case .integer(let integer):
             bytes.append(1)

@@ -134,15 +134,32 @@ extension Replica {
         try read { reader in
             let origins = try OriginBook(reader)
             let cuts = try CutStore.load(reader, own: nil)
-            return try reader.query("SELECT origin, min(seq) FROM sync_held WHERE cause = 'forked' GROUP BY origin")
-                .compactMap { row in
-                    guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
-                        cuts.forked[origin] == nil, let applied = origins[origin]?.applied
-                    else { return nil }
-                    return ForkSuspicion(
-                        origin: origin, differs: min(applied, SequenceNumber(UInt64(bitPattern: sequence))))
-                }
+            return try reader.query(
+                "SELECT origin, min(seq), body FROM sync_held WHERE cause = 'forked' GROUP BY origin"
+            ).compactMap { row in
+                guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
+                    let body = row[2].bytes
+                else { return nil }
+                let suspicion = try suspicion(
+                    of: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), body, origins,
+                    reader)
+                return cuts.forked[suspicion.origin] == nil ? suspicion : nil
+            }
         }
+    }
+
+    /// Why a change set was held: its own origin has another history here, or one that it builds on.
+    private func suspicion(of dot: Dot, _ body: [UInt8], _ origins: OriginBook, _ reader: Reader) throws
+        -> ForkSuspicion
+    {
+        let applied = origins[dot.origin]?.applied ?? .zero
+        let digest = origins[dot.origin]?.digest ?? .none
+        if applied.next == dot.sequence, let header = try? ChangeSetCodec.decodeHeader(body), header.previous == digest,
+            let breach = try Applier.laterContext(of: header, origins, reader)
+        {
+            return breach
+        }
+        return ForkSuspicion(origin: dot.origin, differs: min(applied, dot.sequence))
     }
 
     // MARK: Before it is done

@@ -120,18 +120,18 @@ struct SetAsideCollector {
         _ register: Register, _ dot: Dot, _ ordinal: Int64, _ value: Value, withInsert: Bool = false
     ) throws {
         // What this node wrote itself stands before what it only had.
+        let row: [Value] = [
+            .integer(register.table), .text(register.id.bytes), .integer(register.field), .integer(ordinal),
+            .blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue)),
+            .integer(withInsert ? 1 : 0), value,
+        ]
         try transaction.writer.execute(
             """
-            INSERT INTO sync_set_aside_edits(table_number, id, field, ordinal, origin, seq, with_insert, value)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET origin = excluded.origin, seq = excluded.seq,
-            with_insert = excluded.with_insert, value = excluded.value
+            INSERT INTO sync_set_aside_edits(table_number, id, field, ordinal, origin, seq, with_insert, value, digest)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET origin = excluded.origin, seq = excluded.seq,
+            with_insert = excluded.with_insert, value = excluded.value, digest = excluded.digest
             WHERE NOT excluded.with_insert OR sync_set_aside_edits.with_insert
-            """,
-            [
-                .integer(register.table), .text(register.id.bytes), .integer(register.field), .integer(ordinal),
-                .blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue)),
-                .integer(withInsert ? 1 : 0), value,
-            ])
+            """, row + [.blob(SetAsideEdits.digest(of: row).bytes)])
     }
 }
 
@@ -141,6 +141,13 @@ enum SetAsideEdits {
         let ordinal: Int
         let withInsert: Bool
         let value: Value
+    }
+
+    /// SHA-256 over a row but for its last column, which holds this.
+    static func digest(of row: some Sequence<Value>) -> Digest {
+        var bytes: [UInt8] = []
+        for value in row { value.appendDigestInput(to: &bytes) }
+        return SHA256.digest(bytes)
     }
 
     /// The change set that held them counts after all.

@@ -136,10 +136,11 @@ enum Schema {
         CREATE TABLE sync_forks(
             origin BLOB PRIMARY KEY, seq INTEGER NOT NULL, name BLOB NOT NULL, met_at INTEGER NOT NULL, proof BLOB NOT NULL);
         -- Edits of this node that were set aside with a cut, by the change set that held them, and are written again once
-        -- their row is there. Field 0 is existence. `with_insert`: only where the row is inserted again.
+        -- their row is there. Field 0 is existence. `with_insert`: only where the row is inserted again. Nothing that is
+        -- signed covers a row of these, so each has a digest.
         CREATE TABLE sync_set_aside_edits(
             table_number INTEGER NOT NULL, id TEXT NOT NULL, field INTEGER NOT NULL, ordinal INTEGER NOT NULL,
-            origin BLOB NOT NULL, seq INTEGER NOT NULL, with_insert INTEGER NOT NULL, value,
+            origin BLOB NOT NULL, seq INTEGER NOT NULL, with_insert INTEGER NOT NULL, value, digest BLOB NOT NULL,
             PRIMARY KEY(table_number, id, field, ordinal));
         """,
     ]

@@ -154,26 +154,3 @@ struct LoggedChangeSet {
     /// Nil for one sealed here.
     let receivedFrom: NodeID?
 }
-
-/// Facts about the replica, by name.
-enum Settings {
-    /// The last position that the log had before a rewind left nothing in it.
-    static let logFloor = "log_floor"
-    /// How often this replica was rewound.
-    static let rewinds = "rewinds"
-
-    static func value(_ name: String, _ reader: Reader) throws -> Value? {
-        try reader.query("SELECT value FROM sync_settings WHERE name = ?", [Value(name)]).first?[0]
-    }
-
-    static func set(_ name: String, to value: Value, in writer: Writer) throws {
-        try writer.execute("INSERT OR REPLACE INTO sync_settings(name, value) VALUES (?, ?)", [Value(name), value])
-    }
-
-    static func ownOrigin(_ reader: Reader) throws -> Origin {
-        guard case .blob(let bytes) = try value("origin", reader), let origin = Origin(bytes: bytes) else {
-            throw ReplicaError.damaged("sync_settings lacks the origin")
-        }
-        return origin
-    }
-}

@@ -68,6 +68,9 @@ extension Verification {
         if try Settings.value("workspace_name", reader) != Value(workspace.name) {
             report.add(.schema, "the workspace's name is not the one that was opened", table: "sync_settings")
         }
+        if try !Settings.areSound(reader) {
+            report.add(.vector, "what is kept of the replica itself is not as it was written", table: "sync_settings")
+        }
         guard case .blob(let bytes)? = try Settings.value("origin", reader), let origin = Origin(bytes: bytes),
             origin.node == node
         else {

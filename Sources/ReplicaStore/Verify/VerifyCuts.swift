@@ -1,0 +1,38 @@
+// Verifying what cuts are kept by: revocations and fork proofs, the cuts that follow from them, and this node's edits that
+// wait to be written again.
+//
+// Invariant: a proof is checked from its own bytes, whatever the columns beside it say.
+
+internal import ReplicationModel
+internal import Trust
+
+extension Verification {
+    func checkCuts() throws {
+        for row in try reader.query("SELECT origin, seq, name, proof FROM sync_forks") {
+            guard let bytes = row[3].bytes, let proof = try? ForkProof(bytes: bytes) else {
+                report.add(.author, "a fork proof proves nothing", table: "sync_forks")
+                continue
+            }
+            let said: [Value] = [
+                .blob(proof.fork.origin.bytes), .integer(Int64(bitPattern: proof.fork.sequence.rawValue)),
+                .blob(proof.name.bytes),
+            ]
+            if Array(row.values.prefix(3)) != said {
+                report.add(.author, "a fork proof is kept under another name", table: "sync_forks", dot: proof.fork)
+            }
+        }
+        if try CutStore.derive(reader) != CutStore.load(reader, own: nil) {
+            report.add(
+                .author, "what is kept does not follow from the revocations and fork proofs here", table: "sync_cuts")
+        }
+        let edits = try reader.query(
+            """
+            SELECT table_number, id, field, ordinal, origin, seq, with_insert, value, digest FROM sync_set_aside_edits
+            """)
+        for row in edits where row.values.last != .blob(SetAsideEdits.digest(of: row.values.dropLast()).bytes) {
+            report.add(
+                .history, "an edit that waits to be written again is not as it was set aside",
+                table: "sync_set_aside_edits")
+        }
+    }
+}
