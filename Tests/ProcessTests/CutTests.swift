@@ -84,17 +84,6 @@ import Testing
         try await expectAgreementButHeld([hq, istanbul, ankara])
     }
 
-    /// What is held is each node's own: who met whom before the word went round.
-    private func expectAgreementButHeld(_ nodes: [Node]) async throws {
-        let first = try await nodes[0].dump().filter { !$0.hasPrefix("held ") }
-        for node in nodes {
-            expectEqualLines(first, try await node.dump().filter { !$0.hasPrefix("held ") }, nodes[0].name, node.name)
-            #expect(try await node.ledger() == nodes[0].ledger(), "\(node.name)")
-            #expect(try await node.vector() == nodes[0].vector(), "\(node.name)")
-            try await node.expectSound()
-        }
-    }
-
     /// What a revocation would do is told before it is done.
     @Test(.timeLimit(.minutes(2))) func thePlanTellsWhomItHits() async throws {
         let story = try await Story()

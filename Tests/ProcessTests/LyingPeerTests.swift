@@ -119,8 +119,74 @@ import Trust
         let honest = try liar.changeSet(origin, 2, after: stage.first, id: "h2", stamp: late)
         let last = try await liar.send([liar.frame(honest)], to: stage.server)
         #expect(last.notice == nil, "\(last)")
-        try await finish(stage)
+        // Whoever has the beginning too lets hq see that what is held proves a fork: what the liar wrote goes everywhere.
+        try await stage.good.insertArticle("good", "still served")
+        for _ in 0..<2 { try await stage.good.exchange("sync", stage.server) }
+        for node in [stage.hq, stage.good] {
+            #expect(try await node.headline("good") == "still served")
+            #expect(try await node.headline("h1") == "")
+            #expect(try await node.json("forks")["forks"]?.elements.count == 1, "\(node.name)")
+        }
+        try await stage.server.stop()
+        try await expectAgreementButHeld([stage.hq, stage.good])
     }
+
+    /// Two branches of one origin, one told to each of two nodes: when these meet, they have the proof, and so has everyone.
+    @Test(.timeLimit(.minutes(5)), arguments: [1, 40]) func aForkIsProvenToAllAndStopsNobody(branch: UInt64)
+        async throws
+    {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul", "ankara")
+        let (hq, istanbul, ankara) = (nodes[0], nodes[1], nodes[2])
+        let liar = try HostilePeer(await bureaus.admit("liar", by: hq))
+        var servers = [try await hq.serve(), try await istanbul.serve()]
+        try await istanbul.exchange("sync", servers[0])
+        let origin = Origin(node: liar.identity.node, incarnation: 7)
+        let first = try liar.changeSet(origin, 1, id: "h1", stamp: Stamp(now()))
+        for (index, server) in servers.enumerated() {
+            var previous = first
+            var frames = [liar.frame(first)]
+            // The second branch is longer, by one.
+            for sequence in 2...(branch + 1 + UInt64(index)) {
+                previous = try liar.changeSet(
+                    origin, sequence, after: previous, id: "\(index)-\(sequence)",
+                    stamp: Stamp(WallClock(milliseconds: now().milliseconds + Int64(sequence))))
+                frames.append(liar.frame(previous))
+            }
+            let told = try await liar.send(frames, to: server)
+            #expect(told.notice == nil, "\(told)")
+        }
+        try await istanbul.insertArticle("i1", "Of istanbul")
+        try await istanbul.exchange("sync", servers[0])
+        try await ankara.exchange("pull", servers[1])
+        try await hq.insertArticle("h9", "Later")
+        for node in [istanbul, ankara] { try await node.exchange("sync", servers[0]) }
+        var ids: Set<String> = []
+        for node in nodes {
+            let forks = try await node.json("forks")["forks"]
+            #expect(forks?.elements.count == 1 && forks?[0]?["sequence"]?.int == 2, "\(node.name): \(forks ?? .null)")
+            ids.insert(forks?[0]?["id"]?.text ?? "none")
+            #expect(try await node.headline("h1") == "by a hostile peer", "\(node.name)")
+            for (id, headline) in [("0-2", ""), ("1-2", ""), ("i1", "Of istanbul"), ("h9", "Later")] {
+                #expect(try await node.headline(id) == headline, "\(node.name): \(id)")
+            }
+        }
+        #expect(ids.count == 1)
+        // Anyone can check the proof, wherever they are.
+        let file = bureaus.directory + "/proof"
+        try await istanbul.run("forks", "export", ids.first ?? "", file)
+        #expect(try await nobody(bureaus).run("forks", "check", file).contains("The proof holds"))
+        var bytes = [UInt8](try #require(FileManager.default.contents(atPath: file)))
+        bytes[bytes.count / 2] ^= 1
+        try Data(bytes).write(to: URL(fileURLWithPath: file))
+        #expect(try await hq.attempt("forks", "check", file).status == 65)
+        for server in servers { try await server.stop() }
+        servers = []
+        try await expectAgreementButHeld(nodes)
+    }
+
+    /// A directory without a node.
+    private func nobody(_ bureaus: Bureaus) -> Node { Node("nobody", bureaus.directory + "/nobody", bureaus) }
 
     /// Edits captured while the clock ran ahead count as written when they are sealed by a clock that is right again.
     @Test(.enabled(if: Child.isInstalled("faketime"), "faketime is not installed"), .timeLimit(.minutes(5)))

@@ -109,7 +109,7 @@ extension Replica {
             let theirs = try answer.map { try ForkProof.Half(body: $0.body, signature: $0.signature) }
             guard let theirs else { return try proofAtHand(search, key).map { .found($0) } ?? .nothing }
             let step = try search.take(theirs, ours: half(asked), key: key)
-            guard step != .nothing else { return .nothing }
+            guard step != .nothing else { return try proofAtHand(search, key).map { .found($0) } ?? .nothing }
             let lowest = Dot(origin: search.origin, sequence: search.lowest)
             if let proof = try search.proof(ours: half(lowest), key: key) { return .found(proof) }
             return step
@@ -118,7 +118,8 @@ extension Replica {
         }
     }
 
-    /// Where the peer tells no more, what it told and what is held proves a fork all the same, if not the lowest.
+    /// Where the peer tells no more, or has the same as this side, what it told and what is held proves a fork all the same,
+    /// if not the lowest.
     private func proofAtHand(_ search: ForkSearch, _ key: PublicKey) throws -> ForkProof? {
         let place = Dot(origin: search.origin, sequence: search.lowest)
         guard let ours = try half(place) else { return nil }

@@ -63,6 +63,18 @@ func expectAgreement(_ nodes: [Node], _ location: SourceLocation = #_sourceLocat
     for node in nodes { try await node.expectSound(location) }
 }
 
+/// The same but for what is held, which is each node's own: who met whom before the word went round.
+func expectAgreementButHeld(_ nodes: [Node], _ location: SourceLocation = #_sourceLocation) async throws {
+    let first = try await nodes[0].dump().filter { !$0.hasPrefix("held ") }
+    for node in nodes {
+        let other = try await node.dump().filter { !$0.hasPrefix("held ") }
+        expectEqualLines(first, other, nodes[0].name, node.name, location)
+        #expect(try await node.ledger() == nodes[0].ledger(), "\(node.name)", sourceLocation: location)
+        #expect(try await node.vector() == nodes[0].vector(), "\(node.name)", sourceLocation: location)
+        try await node.expectSound(location)
+    }
+}
+
 func expectEqualLines(
     _ left: [String], _ right: [String], _ leftName: String, _ rightName: String,
     _ location: SourceLocation = #_sourceLocation
