@@ -108,8 +108,9 @@ extension SyncSession {
     }
 
     private mutating func tellEnd() {
+        // Whoever asks stays until it is answered.
         guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
-            roster.sending == .nothing
+            roster.sending == .nothing, inquiry.isAnswered
         else { return }
         outbound.isEndTold = true
         // A dialling side that had nothing to send says goodbye at once.

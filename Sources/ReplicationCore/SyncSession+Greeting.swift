@@ -99,7 +99,8 @@ extension SyncSession {
         // A count of nothing with something to send would tell the end of the stream before its beginning.
         let lacks = outbound.isEnabled && peer.lacksAny(of: local.applied)
         var backlog = backlog
-        if lacks, let told = backlog, told.changeSets == 0 { backlog = nil }
+        // Nor does a dialling side wait for questions once the stream has ended.
+        if lacks || !questionsToAsk.isEmpty, let told = backlog, told.changeSets == 0 { backlog = nil }
         if backlog?.changeSets == 0 { outbound.isEndTold = true }
         greet(mode: nil, backlog: backlog, peerRemembers: callerRemembers)
         begun()
@@ -132,6 +133,11 @@ extension SyncSession {
         begun()
     }
 
+    /// About histories that differ from those of someone met before, where this peer can tell.
+    private var questionsToAsk: some Collection<Dot> {
+        local.suspicions.prefix(Inquiry.searches).filter { peer.confirmed.contains($0) }
+    }
+
     /// Both sides know of each other what they need.
     private mutating func begun() {
         phase = .exchanging
@@ -144,7 +150,7 @@ extension SyncSession {
         outputs.append(.cancelTimer(.greeting))
         setTimer(.keepAlive, after: configuration.limits.pingMilliseconds)
         emit(.greeted(software: peer.software, mode: mode, backlog: peer.backlog))
-        for dot in local.suspicions.prefix(Inquiry.searches) where peer.confirmed.contains(dot) { ask(dot) }
+        for dot in questionsToAsk { ask(dot) }
         if peer.schemaDigest != local.schemaDigest { emit(.schemaDiffers) }
         if !peer.held.isEmpty { emit(.heldByPeer(peer.held.values.sorted { $0.dot.origin < $1.dot.origin })) }
     }
