@@ -21,6 +21,7 @@ GREETING, ROSTER, CHANGE_SET, VALUES, ACKNOWLEDGEMENT, ANNOUNCEMENT, THIRD, PING
 STREAM_END, WHOLE_VECTOR = 15, 16
 COMPARE, COMPARED = 17, 18
 QUESTION, ANSWER = 19, 20
+HEADS_QUESTION, HEADS = 21, 22
 
 
 class Packed(list):
@@ -106,7 +107,7 @@ def wire_held(h):
 def greeting(**more):
     return {"protocol": 1, "workspace": "aa" * 16, "node": NODES[2].hex(), "clock": "1700000000000", "base": None,
             "applied": [], "safeBelow": [], "rosterDigest": "", "schemaDigest": "", "mode": None, "backlog": None,
-            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False} | more
+            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False, "histories": None} | more
 
 
 def wire_greeting(g):
@@ -123,7 +124,7 @@ def wire_greeting(g):
         fields.append((10, said(*[(n + 1, int(b)) for n, b in enumerate(backlog)])))
     fields += [(11, wire_held(h)) for h in g["held"]]
     return said(*fields, (12, g["software"]), (13, int(g["window"])), (14, bytes.fromhex(g["remembers"] or "")),
-                (15, int(g["baseUnknown"])))
+                (15, int(g["baseUnknown"])), (16, bytes.fromhex(g.get("histories") or "")))
 
 
 SECTIONS = {"ledger": 1, "origins": 2}
@@ -191,6 +192,10 @@ def wire(frame):
     if kind == "answer":
         return [(ANSWER, said((1, h(frame["body"] or "")), (2, h(frame["signature"] or "")),
                               (3, origin_bytes(frame["asked"]["origin"])), (4, int(frame["asked"]["sequence"]))))]
+    if kind == "headsQuestion":
+        return [(HEADS_QUESTION, [])]
+    if kind == "heads":
+        return [(HEADS, [(1, wire_vector(frame["applied"]))] + said((2, h("".join(frame["digests"])))))]
     if kind == "comparisonQuestion":
         return [(COMPARE, said((1, h(frame["vector"]))) + wire_tables(2, frame["scope"])
                  + said((3, int(frame["wantsDeclarations"]))) + [(4, wire_asked(r)) for r in frame["ranges"]])]
@@ -271,6 +276,11 @@ def others():
     yield accepted("a question for a change set again", "again", asked=vector_of(TOP)[0])
     yield accepted("an answer", "answer", asked=asked, body="53" * 300, signature="05" * 64)
     yield accepted("an answer of one that does not have it", "answer", asked=asked, body=None, signature=None)
+    yield accepted("a greeting that says how its histories end", "greeting", greeting=greeting(
+        applied=vector_of(1, 2), histories="9c" * 16))
+    yield accepted("a question for heads", "headsQuestion")
+    yield accepted("no heads", "heads", applied=[], digests=[])
+    yield accepted("heads", "heads", applied=vector_of(1, 300, TOP), digests=["01" * 16, "00" * 16, "ff" * 16])
     yield accepted("what is cut off is held", "acknowledgement", applied=[], safeBelow=[], received="1",
                    held=[held(0, 1, "revoked", "its author was revoked after 0"), held(2, 4, "forked")])
     yield from comparisons()
@@ -402,6 +412,9 @@ def malformed():
     yield bad("a ping's clock past 2^53", "too_large", [(PING, [(2, NUMBER + 1)])])
     yield bad("a message of 1,025 bytes", "too_large", [(ERROR, [(2, "m" * 1025)])])
     yield bad("a time past 2^53", "too_large", [(ERROR, [(3, NUMBER + 1)])])
+    yield bad("histories of 15 bytes", "malformed", greets(histories="01" * 15))
+    yield bad("fewer heads than origins", "malformed", [(HEADS, [(1, wire_vector(vector_of(1, 2))), (2, bytes(16))])])
+    yield bad("heads of a number 0", "malformed", [(HEADS, [(1, wire_vector(vector_of(0))), (2, bytes(16))])])
     yield bad("a comparison at no vector", "malformed", [(COMPARE, [])])
     yield bad("ranges that overlap", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 1), (4, b"b")]), (4, [(1, 1), (3, b"a")])])])
     yield bad("a section that is not known", "malformed", [(COMPARE, [(1, bytes(16)), (4, [(1, 9)])])])

@@ -263,7 +263,8 @@ final class SessionDriver: Sendable {
         switch output {
         case .send(let frame): send(frame)
         case .applyBatch(let batch, let leftOut): apply(batch, leftOut: leftOut)
-        case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .readSigned, .readAgain, .examineAnswer:
+        case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .readSigned, .readAgain, .examineAnswer,
+            .checkHistories, .readHeads, .compareHeads:
             ask(output)
         case .compare(let question): compare(question)
         case .setTimer(let timer, let deadline): set(timer, deadline)
@@ -450,7 +451,8 @@ extension ExchangeFrame {
             case .rosterRecords(let roster): roster.records.reduce(0) { $0 + $1.count + 64 }
             case .comparisonQuestion, .comparisonAnswer: FrameLimits.elements * 96
             case .answer(_, let changeSet): (changeSet?.body.count ?? 0) + 64
-            case .question, .again, .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
+            case .heads(let heads): heads.digests.count * 96
+            case .headsQuestion, .question, .again, .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
             }
         return content + 1024
     }

@@ -128,7 +128,7 @@ public final class SessionStore: Sendable {
 
     /// What this replica holds, for a session with a peer.
     public func localState(for peer: NodeID) throws -> LocalState {
-        let (applied, safe) = try replica.vectors()
+        let (applied, safe, heads) = try replica.standing()
         let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
             guard record.node != peer, let facts = record.facts else { return nil }
             return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
@@ -138,7 +138,8 @@ public final class SessionStore: Sendable {
             schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
             thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)),
             awaited: try replica.awaited(),
-            suspicions: try replica.forkSuspicions().map { Dot(origin: $0.origin, sequence: $0.differs) })
+            suspicions: try replica.forkSuspicions().map { Dot(origin: $0.origin, sequence: $0.differs) },
+            histories: SHA256.digest(heads.digestInput).first)
     }
 
     /// What a session begins with. Rewinds are counted before the vector is read: one in between ends the session early, and

@@ -35,6 +35,19 @@ extension SessionStore {
         case .readRoster: answering { [.rosterRead(try self.rosterRecords())] }
         case .mergeRoster(let records): answering { [try self.merge(records, exchange)] }
         case .readSigned(let dot): answering { [.signedRead(try self.replica.signedChangeSet(dot))] }
+        case .checkHistories(let vector, let digest):
+            answering {
+                let heads = try self.replica.heads(at: vector)
+                return [
+                    .historiesChecked(areEqual: heads.map { SHA256.digest($0.digestInput).first == digest } ?? true)
+                ]
+            }
+        case .readHeads: answering { [.headsRead(try self.replica.heads())] }
+        case .compareHeads(let heads):
+            answering {
+                let suspicions = try self.replica.suspicions(comparing: heads)
+                return [.headsCompared(suspicions.compactMap { exchange.search(for: $0)?.firstQuestion })]
+            }
         case .readAgain(let dot): answering { [.againRead(try self.replica.again(dot).map(Self.outgoing))] }
         case .examineAnswer(let dot, let changeSet): answering { [try self.examine(dot, changeSet, exchange)] }
         case .compare(let question): answer(question)

@@ -27,12 +27,14 @@ public struct LocalState: Hashable, Sendable {
     public var awaited: [Dot]
     /// Change sets that differ from those of someone met before: a peer that has them is asked for its own.
     public var suspicions: [Dot]
+    /// The first 16 bytes of SHA-256 over `Heads.digestInput`, at `applied`.
+    public var histories: Identifier128?
 
     /// Puts one together; each parameter is the property of its name.
     public init(
         applied: VersionVector, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
         held: [HeldChangeSet] = [], thirdNodes: [ThirdNode] = [], awaited: [Dot] = [],
-        suspicions: [Dot] = []
+        suspicions: [Dot] = [], histories: Identifier128? = nil
     ) {
         self.applied = applied
         self.safeBelow = safeBelow
@@ -42,6 +44,7 @@ public struct LocalState: Hashable, Sendable {
         self.thirdNodes = thirdNodes
         self.awaited = awaited
         self.suspicions = suspicions
+        self.histories = histories
     }
 }
 

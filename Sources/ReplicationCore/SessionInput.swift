@@ -33,6 +33,12 @@ public enum SessionInput: Sendable {
     case askSigned(Dot)
     /// Answers `SessionOutput.examineAnswer`, with the next question.
     case examined(next: Dot?)
+    /// Answers `SessionOutput.checkHistories`.
+    case historiesChecked(areEqual: Bool)
+    /// Answers `SessionOutput.readHeads`.
+    case headsRead(Heads)
+    /// Answers `SessionOutput.compareHeads`: what the peer is to be asked for.
+    case headsCompared([Dot])
     /// Answers `SessionOutput.readSigned`.
     case signedRead(SealedChangeSet?)
     /// Answers `SessionOutput.readAgain`.

@@ -26,6 +26,12 @@ public enum SessionOutput: Hashable, Sendable {
     case readSigned(Dot)
     /// The peer asks for a change set once more, with its values: answer with `againRead`. One at a time.
     case readAgain(Dot)
+    /// The peer said with which digest its histories end, at a vector that is covered here: answer with `historiesChecked`.
+    case checkHistories(VersionVector, Identifier128)
+    /// The peer asks for them: answer with `headsRead`.
+    case readHeads
+    /// They differ somewhere: answer with `headsCompared`.
+    case compareHeads(Heads)
     /// Replaces an earlier deadline of the same timer.
     case setTimer(SessionTimer, Uptime)
     case cancelTimer(SessionTimer)

@@ -37,6 +37,10 @@ extension SyncSession {
         if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
+        if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied) {
+            outputs.append(.checkHistories(vector, digest))
+        }
+        if histories.startReading() { outputs.append(.readHeads) }
     }
 
     /// Values that no later change set brings, once everything else has come: a peer may have them.
@@ -162,7 +166,7 @@ extension SyncSession {
 
     /// The dialling side ends a session that does not stay.
     private mutating func finishIfDone() {
-        guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, inquiry.isSettled,
+        guard phase == .exchanging, isDialling, !mode.live, roster.isSettled, inquiry.isSettled, histories.isSettled,
             !acknowledgementDue
         else { return }
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }

@@ -57,6 +57,10 @@ extension SyncSession {
                 throw Violation(.unexpectedFrame, "a question of one that does not receive")
             }
             try inquiry.receivedAgain(dot)
+        case .headsQuestion: try histories.receivedQuestion()
+        case .heads(let heads):
+            try histories.received()
+            outputs.append(.compareHeads(heads))
         case .joinRequest, .joinResponse: throw Violation(.unexpectedFrame, "\(frame.name) in an exchange")
         case .greeting, .wholeVector, .error, .goodbye: break
         }

@@ -31,7 +31,8 @@ extension SyncSession {
                     safeBelow: local.safeBelow, rosterDigest: local.rosterDigest, schemaDigest: local.schemaDigest,
                     mode: mode, backlog: backlog, held: Self.firstOfEachOrigin(local.held),
                     software: configuration.software, windowBytes: configuration.limits.windowBytes,
-                    remembers: configuration.memory.heard?.digest, baseUnknown: baseUnknown)))
+                    remembers: configuration.memory.heard?.digest, baseUnknown: baseUnknown,
+                    histories: local.histories)))
     }
 
     mutating func received(greeting: Greeting) throws(Violation) {
@@ -41,6 +42,7 @@ extension SyncSession {
         peer.schemaDigest = greeting.schemaDigest
         peer.safeBelow = greeting.safeBelow
         peer.backlog = greeting.backlog
+        peerHistories = greeting.histories
         let window = greeting.windowBytes == 0 ? FrameLimits.defaultWindowBytes : greeting.windowBytes
         outbound.windowBytes = min(window, FrameLimits.greatestWindowBytes)
         let vector = greeting.applied.vector(from: configuration.memory.heard)
@@ -143,6 +145,7 @@ extension SyncSession {
         phase = .exchanging
         hasGreeted = true
         peerTarget = peer.confirmed
+        histories.greeted(peerTarget, peerHistories, ours: peerTarget == local.applied ? local.histories : nil)
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrameAt = now.uptime

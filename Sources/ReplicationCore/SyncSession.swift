@@ -32,6 +32,9 @@ public struct SyncSession: Sendable {
     var roster = RosterExchange()
     var questions = QuestionExchange()
     var inquiry = Inquiry()
+    var histories = HistoryCheck()
+    /// What the peer greeted with.
+    var peerHistories: Identifier128?
     /// What is awaited was asked for.
     var hasAskedAgain = false
     var mode: SyncMode
@@ -132,6 +135,13 @@ public struct SyncSession: Sendable {
         case .ask(let question): ask(question)
         case .compared(let answer): compared(answer)
         case .askSigned(let dot): ask(dot)
+        case .historiesChecked(let areEqual):
+            if histories.checked(areEqual: areEqual), phase == .exchanging { send(.headsQuestion) }
+        case .headsRead(let heads):
+            if histories.read(), phase == .exchanging { send(.heads(heads)) }
+        case .headsCompared(let dots):
+            histories.compared()
+            for dot in dots.prefix(Inquiry.searches) { ask(dot) }
         case .examined(let next):
             inquiry.examined()
             if let next { ask(next) }
@@ -180,6 +190,7 @@ public struct SyncSession: Sendable {
         if !state.applied.covers(before.applied) {
             // It is older than what this session has applied since, and so is what it says of values awaited.
             local.applied = before.applied.union(state.applied)
+            local.histories = nil
             local.safeBelow = before.safeBelow
             local.held = before.held
         }
@@ -191,6 +202,7 @@ public struct SyncSession: Sendable {
         guard inbound.committed() else { return }
         if !local.applied.covers(report.applied) {
             local.applied.formUnion(report.applied)
+            local.histories = nil
             outbound.more()
         }
         local.safeBelow = report.safeBelow

@@ -26,6 +26,9 @@ public enum ExchangeFrame: Hashable, Sendable {
     case again(Dot)
     /// Answers a question: body and signature, and no values; nil: the sender does not have it.
     case answer(Dot, SealedChangeSet?)
+    /// Asks for the ends of all histories.
+    case headsQuestion
+    case heads(Heads)
     case joinRequest(JoinRequest)
     case joinResponse(JoinResponse)
     case comparisonQuestion(ComparisonQuestion)
@@ -50,6 +53,8 @@ public enum ExchangeFrame: Hashable, Sendable {
         case .question: "question"
         case .again: "question for a change set again"
         case .answer: "answer"
+        case .headsQuestion: "question for heads"
+        case .heads: "heads"
         case .joinRequest: "join request"
         case .joinResponse: "join response"
         case .comparisonQuestion: "comparison question"
@@ -127,13 +132,16 @@ public struct Greeting: Hashable, Sendable {
     public var remembers: Identifier128?
     /// From the answering side alone: the dialling side's base is not known here.
     public var baseUnknown: Bool
+    /// The first 16 bytes of SHA-256 over `Heads.digestInput` of the sender; nil: it does not say.
+    public var histories: Identifier128?
 
     /// Puts one together; each parameter is the property of its name.
     public init(
         protocolVersion: UInt32 = FrameLimits.protocolVersion, workspace: WorkspaceID, node: NodeID, clock: WallClock,
         applied: VectorDelta, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
         mode: SyncMode? = nil, backlog: Backlog? = nil, held: [HeldChangeSet] = [], software: String = "",
-        windowBytes: UInt64 = 0, remembers: Identifier128? = nil, baseUnknown: Bool = false
+        windowBytes: UInt64 = 0, remembers: Identifier128? = nil, baseUnknown: Bool = false,
+        histories: Identifier128? = nil
     ) {
         self.protocolVersion = protocolVersion
         self.workspace = workspace
@@ -150,6 +158,7 @@ public struct Greeting: Hashable, Sendable {
         self.windowBytes = windowBytes
         self.remembers = remembers
         self.baseUnknown = baseUnknown
+        self.histories = histories
     }
 }
 

@@ -61,6 +61,8 @@ extension FrameCodec {
             return question.again ? .again(asked) : .question(asked)
         case .answer(let answer):
             return .answer(try dot(answer.origin, answer.sequence), try readAnswer(answer))
+        case .headsQuestion: return .headsQuestion
+        case .heads(let heads): return .heads(try readHeads(heads))
         case .joinRequest(let request): return .joinRequest(try readJoinRequest(request))
         case .joinResponse(let response): return .joinResponse(try readJoinResponse(response))
         case .comparisonQuestion(let question): return .comparisonQuestion(try readQuestion(question))
@@ -86,7 +88,23 @@ extension FrameCodec {
             mode: wire.hasMode ? SyncMode(receive: wire.mode.receive, send: wire.mode.send, live: wire.mode.live) : nil,
             backlog: backlog, held: try readHeld(wire.held), software: try text(wire.software, "software"),
             windowBytes: try number(wire.windowBytes, "window_bytes"),
-            remembers: try identifier(wire.remembers, "remembers"), baseUnknown: wire.baseUnknown)
+            remembers: try identifier(wire.remembers, "remembers"), baseUnknown: wire.baseUnknown,
+            histories: try identifier(wire.histories, "histories"))
+    }
+
+    private static func readHeads(_ wire: WireHeads) throws(FrameError) -> Heads {
+        let entries = try vector(wire.applied).sorted
+        guard wire.digests.count == entries.count * 16 else {
+            throw .malformed("heads: \(wire.digests.count) bytes of digests for \(entries.count) origins")
+        }
+        var heads = Heads()
+        var rest = wire.digests[...]
+        for (origin, sequence) in entries {
+            guard let digest = Identifier128(bytes: rest.prefix(16)) else { throw .malformed("heads") }
+            heads.insert(Dot(origin: origin, sequence: sequence), digest)
+            rest = rest.dropFirst(16)
+        }
+        return heads
     }
 
     private static func readBacklog(_ wire: WireBacklog) throws(FrameError) -> Backlog {

@@ -77,6 +77,12 @@ public enum FrameCodec {
                 $0.body = Data(changeSet?.body ?? [])
                 $0.signature = Data(changeSet?.signature ?? [])
             }
+        case .headsQuestion: wire.headsQuestion = WireHeadsQuestion()
+        case .heads(let heads):
+            wire.heads = .with {
+                $0.applied = wireVector(heads.vector.entries)
+                $0.digests = Data(heads.vector.sorted.flatMap { heads.digests[$0.origin]?.bytes ?? [] })
+            }
         case .joinRequest(let request):
             wire.joinRequest = .with {
                 $0.certificateRequest = Data(request.certificateRequest)
@@ -156,6 +162,7 @@ public enum FrameCodec {
             $0.windowBytes = greeting.windowBytes
             $0.remembers = Data(greeting.remembers?.bytes ?? [])
             $0.baseUnknown = greeting.baseUnknown
+            $0.histories = Data(greeting.histories?.bytes ?? [])
         }
     }
 

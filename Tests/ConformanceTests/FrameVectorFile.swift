@@ -66,6 +66,7 @@ struct VectorFrame: Decodable {
         let window: String
         let remembers: String?
         let baseUnknown: Bool
+        let histories: String?
     }
 
     let kind: String
@@ -99,6 +100,7 @@ struct VectorFrame: Decodable {
     let certificate: String?
     let authority: String?
     let asked: Entry?
+    let digests: [String]?
     let vector: String?
     let scope: [DeclaredVector]?
     let wantsDeclarations: Bool?
@@ -159,6 +161,13 @@ struct VectorFrame: Decodable {
                 try body.map {
                     SealedChangeSet(body: try bytes($0), signature: try bytes(unwrap(signature)), values: [])
                 })
+        case "headsQuestion": return .headsQuestion
+        case "heads":
+            var heads = Heads()
+            for (entry, digest) in zip(try unwrap(applied), try unwrap(digests)) {
+                heads.insert(try entry.dot(), try unwrap(Identifier128(bytes: bytes(digest))))
+            }
+            return .heads(heads)
         case "comparisonQuestion":
             return .comparisonQuestion(
                 ComparisonQuestion(
@@ -229,7 +238,8 @@ extension VectorFrame.Greeting {
                     oldest: values[3] == 0 ? nil : WallClock(milliseconds: Int64(values[3])))
             },
             held: try held.map { try $0.model() }, software: software, windowBytes: try unwrap(UInt64(window)),
-            remembers: try identifier(remembers), baseUnknown: baseUnknown)
+            remembers: try identifier(remembers), baseUnknown: baseUnknown,
+            histories: try identifier(histories))
     }
 }
 

@@ -35,6 +35,8 @@ import Testing
             kinds == [
                 "greeting", "wholeVector", "rosterRecords", "changeSet", "values", "streamEnd", "acknowledgement",
                 "announcement", "thirdNodes", "ping", "pong", "error", "goodbye", "question", "again", "answer",
+                "headsQuestion",
+                "heads",
                 "comparisonQuestion", "comparisonAnswer", "joinRequest", "joinResponse",
             ])
     }

@@ -49,17 +49,6 @@ import Testing
         for replica in replicas + copies {
             #expect(try replica.verify(authors: scene.workspace.authors).findings == [], "seed \(seed), before")
         }
-        // Histories of equal length hide a fork until one goes on.
-        for _ in 0..<copies.count {
-            try write(copies[0], scene, &random)
-            try scene.write(copies[0], "INSERT OR REPLACE INTO links(id) VALUES ('copy')")
-            let origin = try replicas[0].origin
-            while try copies[0].vectors().applied[origin] <= replicas[0].vectors().applied[origin],
-                try copies[0].origin == origin
-            {
-                try scene.write(copies[0], "INSERT OR REPLACE INTO links(id) VALUES ('copy')")
-            }
-        }
         replicas += copies
         for _ in 0..<3 { try scene.meet(replicas) }
         try scene.expectAgreement(replicas, "seed \(seed)")

@@ -63,7 +63,9 @@ final class CutScene {
             let report = try receiver.apply([again.sealed], from: sender.node, authors: workspace.authors)
             if let violation = report.violation { throw violation }
         }
-        for fork in try receiver.forkSuspicions() { try search(fork, receiver, sender) }
+        for fork in try receiver.forkSuspicions() + receiver.suspicions(comparing: sender.heads()) {
+            try search(fork, receiver, sender)
+        }
     }
 
     private func search(_ fork: ForkSuspicion, _ receiver: Replica, _ sender: Replica) throws {

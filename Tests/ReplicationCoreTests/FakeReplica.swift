@@ -62,7 +62,30 @@ final class FakeReplica {
     var state: LocalState {
         LocalState(
             applied: applied, safeBelow: safeBelow, rosterDigest: rosterDigest, schemaDigest: schema,
-            held: held.values.map(\.0), thirdNodes: thirdNodes, awaited: awaited, suspicions: suspicions)
+            held: held.values.map(\.0), thirdNodes: thirdNodes, awaited: awaited, suspicions: suspicions,
+            histories: histories(at: applied))
+    }
+
+    /// Where the histories end.
+    var heads: Heads { heads(at: applied) }
+
+    private func heads(at vector: VersionVector) -> Heads {
+        var heads = Heads()
+        for one in log where vector[one.dot.origin] == one.dot.sequence {
+            heads.insert(one.dot, fakeDigest(one.changeSet.body))
+        }
+        return heads
+    }
+
+    /// The digest of the histories up to a vector.
+    func histories(at vector: VersionVector) -> Identifier128 { fakeDigest(heads(at: vector).digestInput) }
+
+    /// What is another change set here than in the heads of someone else.
+    func differing(from heads: Heads) -> [Dot] {
+        let ours = self.heads(at: heads.vector)
+        return heads.vector.sorted.filter { origin, _ in
+            ours.digests[origin].map { $0 != heads.digests[origin] } ?? false
+        }.map { Dot(origin: $0.origin, sequence: $0.sequence) }
     }
 
     /// One change set with its values.

@@ -129,6 +129,15 @@ final class Endpoint {
                 give(.rosterMerged(digest: replica.rosterDigest))
                 network.changed(replica)
             }
+        case .checkHistories(let vector, let digest):
+            world.schedule(after: jitter(readMicroseconds)) { [self] in
+                give(.historiesChecked(areEqual: replica.histories(at: vector) == digest))
+            }
+        case .readHeads: world.schedule(after: jitter(readMicroseconds)) { [self] in give(.headsRead(replica.heads)) }
+        case .compareHeads(let heads):
+            world.schedule(after: jitter(readMicroseconds)) { [self] in
+                give(.headsCompared(replica.differing(from: heads)))
+            }
         case .readSigned(let dot):
             world.schedule(after: jitter(readMicroseconds)) { [self] in give(.signedRead(replica.signed(dot))) }
         case .readAgain(let dot):

@@ -57,6 +57,14 @@ final class OriginBook {
         VersionVector(Dictionary(uniqueKeysWithValues: records.map { ($0.origin, $0.applied) }))
     }
 
+    var heads: Heads {
+        var heads = Heads()
+        for record in records {
+            heads.insert(Dot(origin: record.origin, sequence: record.applied), record.digest.first)
+        }
+        return heads
+    }
+
     var greatestStamp: Stamp { records.map(\.lastStamp).max() ?? .zero }
 
     subscript(origin: Origin) -> OriginRecord? { indexOfOrigin[origin].map { records[$0] } }

@@ -368,6 +368,22 @@ public nonisolated struct WireFrame: Sendable {
     set {message = .answer(newValue)}
   }
 
+  public var headsQuestion: WireHeadsQuestion {
+    get {
+      if case .headsQuestion(let v)? = message {return v}
+      return WireHeadsQuestion()
+    }
+    set {message = .headsQuestion(newValue)}
+  }
+
+  public var heads: WireHeads {
+    get {
+      if case .heads(let v)? = message {return v}
+      return WireHeads()
+    }
+    set {message = .heads(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -390,6 +406,8 @@ public nonisolated struct WireFrame: Sendable {
     case comparisonAnswer(WireComparisonAnswer)
     case question(WireQuestion)
     case answer(WireAnswer)
+    case headsQuestion(WireHeadsQuestion)
+    case heads(WireHeads)
 
   }
 
@@ -544,6 +562,13 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
   public var baseUnknown: Bool {
     get {_storage._baseUnknown}
     set {_uniqueStorage()._baseUnknown = newValue}
+  }
+
+  /// SHA-256 (first 16 bytes) over the sender's histories: its vector's entries as for `base_digest`, each followed by the
+  /// first 16 bytes of the SHA-256 of the body of the change set that it names.
+  public var histories: Data {
+    get {_storage._histories}
+    set {_uniqueStorage()._histories = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -898,6 +923,41 @@ public nonisolated struct WireAnswer: Sendable {
   public init() {}
 }
 
+/// Asks for the ends of all histories.
+public nonisolated struct WireHeadsQuestion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct WireHeads: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var applied: WireVector {
+    get {_applied ?? WireVector()}
+    set {_applied = newValue}
+  }
+  /// Returns true if `applied` has been explicitly set.
+  public var hasApplied: Bool {self._applied != nil}
+  /// Clears the value of `applied`. Subsequent reads from it will return its default value.
+  public mutating func clearApplied() {self._applied = nil}
+
+  /// For each entry, the first 16 bytes of the SHA-256 of the body of the change set that it names.
+  public var digests: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _applied: WireVector? = nil
+}
+
 public nonisolated struct WireGoodbye: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1206,7 +1266,7 @@ nonisolated extension WireSectionKind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{1}question\0\u{1}answer\0\u{c}\u{e}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{1}question\0\u{1}answer\0\u{3}heads_question\0\u{1}heads\0\u{c}\u{e}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1461,6 +1521,32 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .answer(v)
         }
       }()
+      case 21: try {
+        var v: WireHeadsQuestion?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .headsQuestion(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .headsQuestion(v)
+        }
+      }()
+      case 22: try {
+        var v: WireHeads?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .heads(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .heads(v)
+        }
+      }()
       default: break
       }
     }
@@ -1547,6 +1633,14 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .answer?: try {
       guard case .answer(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .headsQuestion?: try {
+      guard case .headsQuestion(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .heads?: try {
+      guard case .heads(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -1636,7 +1730,7 @@ nonisolated extension WireVectorOrDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Greeting"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0\u{1}histories\0")
 
   fileprivate class _StorageClass {
     var _protocol: UInt32 = 0
@@ -1654,6 +1748,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _windowBytes: UInt64 = 0
     var _remembers: Data = Data()
     var _baseUnknown: Bool = false
+    var _histories: Data = Data()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1679,6 +1774,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _windowBytes = source._windowBytes
       _remembers = source._remembers
       _baseUnknown = source._baseUnknown
+      _histories = source._histories
     }
   }
 
@@ -1712,6 +1808,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._windowBytes) }()
         case 14: try { try decoder.decodeSingularBytesField(value: &_storage._remembers) }()
         case 15: try { try decoder.decodeSingularBoolField(value: &_storage._baseUnknown) }()
+        case 16: try { try decoder.decodeSingularBytesField(value: &_storage._histories) }()
         default: break
         }
       }
@@ -1769,6 +1866,9 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if _storage._baseUnknown != false {
         try visitor.visitSingularBoolField(value: _storage._baseUnknown, fieldNumber: 15)
       }
+      if !_storage._histories.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._histories, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1793,6 +1893,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._windowBytes != rhs_storage._windowBytes {return false}
         if _storage._remembers != rhs_storage._remembers {return false}
         if _storage._baseUnknown != rhs_storage._baseUnknown {return false}
+        if _storage._histories != rhs_storage._histories {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2477,6 +2578,64 @@ nonisolated extension WireAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if lhs.signature != rhs.signature {return false}
     if lhs.origin != rhs.origin {return false}
     if lhs.sequence != rhs.sequence {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHeadsQuestion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".HeadsQuestion"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireHeadsQuestion, rhs: WireHeadsQuestion) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHeads: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Heads"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{1}digests\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._applied) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.digests) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._applied {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.digests.isEmpty {
+      try visitor.visitSingularBytesField(value: self.digests, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireHeads, rhs: WireHeads) -> Bool {
+    if lhs._applied != rhs._applied {return false}
+    if lhs.digests != rhs.digests {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -101,7 +101,7 @@ final class SimulatedSession {
             noteTold(frame)
             connection.send(FrameCodec.encode(frame), from: side)
         case .applyBatch, .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare, .readSigned, .readAgain,
-            .examineAnswer:
+            .examineAnswer, .checkHistories, .readHeads, .compareHeads:
             ask(output)
         case .setTimer(let timer, let deadline): set(timer, deadline)
         case .cancelTimer(let timer): timers[timer] = nil

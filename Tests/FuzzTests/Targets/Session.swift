@@ -115,7 +115,7 @@ private struct SessionScript {
                 isApplying = true
                 asked.append(output)
             case .readOutgoing, .countBacklog, .readRoster, .mergeRoster, .compare, .readSigned, .readAgain,
-                .examineAnswer:
+                .examineAnswer, .checkHistories, .readHeads, .compareHeads:
                 asked.append(output)
             case .rememberThirdNodes(let nodes):
                 try expect(nodes.allSatisfy { $0.asOf <= moment().wall }, "second-hand news of the future")
@@ -158,6 +158,12 @@ private struct SessionScript {
         case .readAgain(let dot):
             try handle(
                 .againRead(Self.signed(dot).map { OutgoingChangeSet(dot: dot, changes: 1, changeSet: $0) }))
+        case .checkHistories: try handle(.historiesChecked(areEqual: source.flag()))
+        case .readHeads: try handle(.headsRead(Heads()))
+        case .compareHeads(let heads):
+            try handle(
+                .headsCompared(
+                    heads.vector.entries.map { Dot(origin: $0.key, sequence: $0.value) }.filter { _ in failing }))
         case .examineAnswer(let dot, _):
             let next = Dot(origin: dot.origin, sequence: SequenceNumber(UInt64(source.below(8))))
             try handle(failing ? .rewound : .examined(next: source.flag() ? next : nil))
