@@ -134,10 +134,8 @@ import Trust
     /// Two branches of one origin, one told to each of two nodes: when these meet, they have the proof, and so has everyone. Where
     /// they are as long, the two vectors are equal, and only the digests of the histories differ.
     @Test(.timeLimit(.minutes(5)), arguments: [(1, 0), (1, 1), (40, 0)]) func aForkIsProvenToAllAndStopsNobody(
-        branch: UInt64
-    )
-        async throws
-    {
+        branch: UInt64, longer: UInt64
+    ) async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul", "ankara")
         let (hq, istanbul, ankara) = (nodes[0], nodes[1], nodes[2])

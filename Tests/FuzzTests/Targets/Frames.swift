@@ -64,6 +64,19 @@ enum SampleFrames {
         dot: Dot(origin: origin(3), sequence: SequenceNumber(2)), cause: .clockAhead, detail: "ahead",
         releaseAt: WallClock(milliseconds: 5))
 
+    private static let dot = Dot(origin: origin(1), sequence: SequenceNumber(2))
+    private static let declared = DeclaredTable(name: "notes", fields: [Field(name: "title", columns: ["title"])])
+    private static let part = ItemPart(
+        name: "title", value: Identifier128(high: 1, low: 1), versions: Identifier128(high: 2, low: 2),
+        current: Version(stamp: Stamp(WallClock(milliseconds: 5)), origin: origin(1), sequence: SequenceNumber(2)))
+    private static var heads: Heads {
+        var heads = Heads()
+        for (origin, sequence) in vector.entries {
+            heads.insert(Dot(origin: origin, sequence: sequence), Identifier128(high: 7, low: sequence.rawValue))
+        }
+        return heads
+    }
+
     static var all: [ExchangeFrame] {
         let clock = WallClock(milliseconds: 1_000_000)
         let sealed = SampleChangeSets.chain(large: true)
@@ -73,7 +86,8 @@ enum SampleFrames {
                     workspace: workspace, node: node(2), clock: clock, applied: VectorDelta(whole: vector),
                     safeBelow: SafeBelow([origin(1): .zero]), rosterDigest: [1], schemaDigest: [2], mode: .live,
                     backlog: Backlog(changeSets: 1, changes: 2, bytes: 3, oldest: clock), held: [held],
-                    software: "syncnode", windowBytes: 1 << 20, remembers: Identifier128(high: 1, low: 2))),
+                    software: "syncnode", windowBytes: 1 << 20, remembers: Identifier128(high: 1, low: 2),
+                    histories: Identifier128(high: 3, low: 4))),
             .wholeVector(vector),
             .rosterRecords(RosterRecords(records: [[1, 2], [3]], digest: [4], more: true)),
             .streamEnd(vector),
@@ -83,6 +97,24 @@ enum SampleFrames {
             .thirdNodes([ThirdNode(node: node(4), applied: vector, asOf: clock)]),
             .ping(number: 1, clock: clock), .pong(number: 1, pingClock: clock, clock: clock),
             .error(ErrorNotice(code: .busy, message: "later", retryAfterMilliseconds: 60_000)), .goodbye,
+            .question(dot), .question(nil), .again(dot), .answer(dot, sealed.first), .answer(dot, nil), .headsQuestion,
+            .heads(heads),
+            .comparisonQuestion(
+                ComparisonQuestion(
+                    vector: Identifier128(high: 1, low: 2), scope: [declared], wantsDeclarations: true,
+                    ranges: [
+                        RangeQuestion(ComparisonRange(.table("notes")), .fingerprints(boundaries: [[97], [98]])),
+                        RangeQuestion(ComparisonRange(.ledger, from: [1], to: [2]), .items),
+                        RangeQuestion(ComparisonRange(.origins), .parts(keys: [[1], [2]])),
+                    ])),
+            .comparisonAnswer(.moved(vector)), .comparisonAnswer(.catchingUp),
+            .comparisonAnswer(
+                .ranges(
+                    [
+                        .fingerprints([RangeFingerprint(count: 2, fingerprint: Identifier128(high: 3, low: 4))]),
+                        .items([ItemFingerprint(key: [97], fingerprint: Identifier128(high: 5, low: 6))], more: true),
+                        .parts([[part], []]),
+                    ], declared: [declared])),
             .joinRequest(JoinRequest(certificateRequest: [0x30, 0], invitation: [1], proof: [2])),
             .joinResponse(
                 JoinResponse(

@@ -240,7 +240,7 @@ private struct SessionScript {
     }
 
     private mutating func frame() -> ExchangeFrame {
-        switch source.below(18) {
+        switch source.below(22) {
         case 0: return .greeting(greeting(honest: false))
         case 1: return .wholeVector(vector())
         case 2: return .rosterRecords(RosterRecords(records: [[1]], digest: [source.byte()], more: source.flag()))
@@ -261,10 +261,28 @@ private struct SessionScript {
             return source.flag()
                 ? .ping(number: source.number(), clock: time())
                 : .pong(number: source.number(), pingClock: time(), clock: time())
+        case 17: return source.flag() ? .question(source.flag() ? dot() : nil) : .again(dot())
+        case 18: return .answer(dot(), source.flag() ? Self.signed(dot()) : nil)
+        case 19:
+            guard source.flag() else { return .headsQuestion }
+            var heads = Heads()
+            for (origin, sequence) in vector().entries {
+                heads.insert(Dot(origin: origin, sequence: sequence), Identifier128(high: 1, low: 1))
+            }
+            return .heads(heads)
+        case 20:
+            return source.flag()
+                ? .comparisonQuestion(
+                    ComparisonQuestion(vector: Identifier128(high: 1, low: 1), wantsDeclarations: true))
+                : .comparisonAnswer(.moved(vector()))
         default:
             return source.byte() > 200
                 ? .goodbye : .error(ErrorNotice(code: .busy, message: "", retryAfterMilliseconds: 1))
         }
+    }
+
+    private mutating func dot() -> Dot {
+        Dot(origin: SampleFrames.origin(UInt64(source.below(4))), sequence: SequenceNumber(UInt64(source.below(8))))
     }
 
     /// The next of the peer's change sets, or the last one again.
