@@ -187,10 +187,18 @@ public enum Doctor {
         if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
         if status.parked > 0 { findings.append("\(status.parked) values of columns that this version does not know") }
         if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
+        var remedies: [String] = []
+        if status.parked > 0 { remedies.append("Update syncnode: a newer version wrote what it does not know.") }
+        let lost = try node.replica.awaitedOfCutOrigins()
+        if let first = lost.first {
+            remedies.append(
+                "\(lost.count) of the values to come are of a node that is cut off, and no later change brings them: \(first.table) \(first.id), \(first.field)\(lost.count > 1 ? ", and others" : ""). Sync with every node that may have them; if none has, write the field anew."
+            )
+        }
         return Check(
             name: "waiting", state: findings.isEmpty ? .well : .watch,
             finding: findings.isEmpty ? "nothing is held, parked or in conflict" : findings.joined(separator: ", "),
-            remedy: status.parked > 0 ? "Update syncnode: a newer version wrote these." : "")
+            remedy: remedies.joined(separator: " "))
     }
 
     private static func peers(_ node: Node) throws -> Check {

@@ -176,6 +176,58 @@ import Testing
         try story.antalya.expectSound(story.scene.workspace.authors)
     }
 
+    /// The value was superseded before anyone asked, and what superseded it is cut off: nobody who is left has it.
+    @Test func aValueThatNobodyIsLeftToGiveIsNamedAndWrittenAnew() throws {
+        let scene = try CutScene()
+        let (hq, istanbul, antalya) = (
+            try scene.replica("hq"), try scene.replica("istanbul"), try scene.replica("antalya")
+        )
+        try scene.write(antalya, "INSERT INTO notes(id, title, body) VALUES ('a1', 'kept', ?)", [Self.large("one")])
+        try scene.write(antalya, "UPDATE notes SET body = ? WHERE id = 'a1'", [Self.large("two")])
+        let place = Dot(origin: try antalya.origin, sequence: SequenceNumber(1))
+        try scene.pull(hq, from: antalya)
+        #expect(try hq.awaitedOfCutOrigins() == [])
+        try hq.addRosterRecords([scene.revocation(antalya, accepting: 1)])
+        #expect(
+            try hq.awaitedOfCutOrigins() == [AwaitedValue(table: "notes", id: "a1", field: "body", dot: place)])
+        #expect(try hq.vectors().safe[place.origin] == .zero)
+        try scene.write(hq, "UPDATE notes SET body = 'by hq' WHERE id = 'a1'")
+        #expect(try hq.awaitedOfCutOrigins() == [])
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try istanbul.noteRow("a1") == [Value("kept"), Value("by hq")])
+        for replica in [hq, istanbul] { #expect(try replica.vectors().safe == replica.vectors().applied) }
+    }
+
+    /// Records of cuts in any order, and change sets between them: the end is the same.
+    @Test(arguments: 0..<24) func everyOrderOfLearningEndsAlike(permutation: Int) throws {
+        let story = try Story()
+        let (scene, istanbul, antalya) = (story.scene, story.istanbul, story.antalya)
+        let late = try scene.replica("late")
+        let former = try antalya.origin
+        var steps: [() throws -> Void] = [
+            { try late.addRosterRecords([scene.revocation(antalya, accepting: 1, origin: former)]) },
+            { try late.addRosterRecords([scene.revocation(antalya, accepting: 3, origin: former)]) },
+            { try scene.pull(late, from: istanbul) },
+            { try scene.write(late, "INSERT OR REPLACE INTO notes(id, title) VALUES ('l1', 'late')") },
+        ]
+        var order: [() throws -> Void] = []
+        var rest = permutation
+        while !steps.isEmpty {
+            order.append(steps.remove(at: rest % steps.count))
+            rest /= steps.count + 1
+        }
+        for step in order { try step() }
+        #expect(try late.cuts().revoked[antalya.node] == [former.incarnation: SequenceNumber(3)])
+        try scene.meet([late, istanbul, story.hq])
+        try scene.expectAgreement([late, istanbul, story.hq], "order \(permutation)")
+        #expect(try late.vectors().applied[former] == SequenceNumber(3))
+        #expect(try late.noteRow("h1") == [Value("void"), Self.large("void")])
+        #expect(try late.noteRow("a2") == nil)
+        #expect(try late.noteRow("l1") == [Value("late"), .null])
+        #expect(try late.noteRow("i1") == [Value("mine"), Self.large("i")])
+    }
+
     @Test func theBlastRadiusIsToldBefore() throws {
         let story = try Story()
         let (istanbul, antalya) = (story.istanbul, story.antalya)

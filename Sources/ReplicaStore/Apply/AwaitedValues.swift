@@ -5,6 +5,16 @@
 public import ReplicationModel
 internal import ReplicationWire
 
+/// A field whose winning write is known and whose value has yet to come.
+public struct AwaitedValue: Hashable, Sendable {
+    public let table: String
+    /// The row.
+    public let id: String
+    public let field: String
+    /// The change set that wrote it.
+    public let dot: Dot
+}
+
 extension Replica {
     /// Change sets of which a value is awaited, or is lacking in the ledger: a peer that has them may have the values.
     public func awaited() throws -> [Dot] {
@@ -20,6 +30,32 @@ extension Replica {
                     return nil
                 }
                 return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+            }
+        }
+    }
+
+    /// Values of origins that are cut off, and that no later change set brings: unless a peer has them, nobody does. Whoever
+    /// writes the field anew ends the wait, here and everywhere.
+    public func awaitedOfCutOrigins() throws -> [AwaitedValue] {
+        try read { reader in
+            let cuts = try CutStore.load(reader, own: nil)
+            let rows = try reader.query(
+                """
+                SELECT t.name, a.row, f.name, o.origin, a.seq FROM sync_awaiting a
+                JOIN sync_tables t ON t.number = a.table_number
+                JOIN sync_fields f ON f.table_number = a.table_number AND f.number = a.field
+                JOIN sync_origins o ON o.number = a.origin ORDER BY t.name, a.row, f.name
+                """)
+            return try rows.compactMap { row in
+                guard let table = row[0].string, let field = row[2].string, let sequence = row[4].integer,
+                    let origin = row[3].bytes.flatMap({ Origin(bytes: $0) })
+                else { throw ReplicaError.damaged("sync_awaiting") }
+                guard cuts[origin] != nil else { return nil }
+                let id = try reader.query("SELECT id FROM \"sync_rows_\(table)\" WHERE row = ?", [row[1]]).first?[0]
+                guard let id = id?.string else { throw ReplicaError.damaged("sync_awaiting") }
+                return AwaitedValue(
+                    table: table, id: id, field: field,
+                    dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))))
             }
         }
     }
