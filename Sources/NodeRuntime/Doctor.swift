@@ -184,13 +184,20 @@ public enum Doctor {
         let status = try node.replica.status()
         var findings: [String] = []
         if status.held > 0 { findings.append("\(status.held) held (`syncnode held`)") }
+        let full = try node.replica.heldTallies().filter(\.isFull).map { "“\(node.name(of: $0.author))”" }
+        if !full.isEmpty {
+            findings.append("as much of \(full.joined(separator: ", ")) as is kept, so no more is taken")
+        }
         if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
         if status.parked > 0 { findings.append("\(status.parked) values of columns that this version does not know") }
         if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
         return Check(
             name: "waiting", state: findings.isEmpty ? .well : .watch,
             finding: findings.isEmpty ? "nothing is held, parked or in conflict" : findings.joined(separator: ", "),
-            remedy: status.parked > 0 ? "Update syncnode: a newer version wrote these." : "")
+            remedy: status.parked > 0
+                ? "Update syncnode: a newer version wrote these."
+                : full.isEmpty
+                    ? "" : "See what they wait for (`syncnode held`); revoke a node that floods (`syncnode revoke`).")
     }
 
     private static func peers(_ node: Node) throws -> Check {
