@@ -1,5 +1,6 @@
 // Random histories with revocations and raised cuts, or with forks, learnt in every order: afterwards every replica is what the
 // Oracle says of what is left of the log, and equal to every other.
+import Chance
 import Foundation
 import ReplicationModel
 import Testing
@@ -7,19 +8,8 @@ import Testing
 @testable import ReplicaStore
 
 @Suite struct CutHistoryTests {
-    private struct Generator: RandomNumberGenerator {
-        var state: UInt64
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            return z ^ (z >> 31)
-        }
-    }
-
     @Test(arguments: 0..<40) func whateverIsLearntWhenEndsAlike(seed: Int) throws {
-        var random = Generator(state: UInt64(seed))
+        var random = SeededRandom(seed: UInt64(seed))
         let scene = try CutScene()
         var replicas = try (0..<3).map { try scene.replica("r\($0)") }
         let revoked = try scene.replica("revoked")
@@ -60,7 +50,7 @@ import Testing
     /// - Parameter allowsLarge: a large value that a node superseded before anyone pulled it is known to nobody else; where that
     ///   node is then revoked in between, nobody who is left can give it.
     private func write(
-        _ replica: Replica, _ scene: CutScene, _ random: inout Generator, allowsLarge: Bool = true
+        _ replica: Replica, _ scene: CutScene, _ random: inout SeededRandom, allowsLarge: Bool = true
     ) throws {
         let id = Value("n\(Int.random(in: 0..<4, using: &random))")
         let small = Value("v\(Int.random(in: 0..<1_000_000, using: &random))")

@@ -143,7 +143,7 @@ public struct InvitationCode: Hashable, Sendable {
         guard now <= expiresAt else {
             throw TrustError(
                 .expired, "use", "the invitation code",
-                cause: "it was valid until \(utc(expiresAt)), and this machine's clock says \(utc(now))",
+                cause: "it was valid until \(rfc3339(expiresAt)), and this machine's clock says \(rfc3339(now))",
                 nextStep: "ask for a new code, or check the clock")
         }
     }
@@ -178,6 +178,7 @@ public struct InvitationCode: Hashable, Sendable {
             addresses.append(address)
         }
         guard reader.rest.isEmpty else { return nil }
+        // Whatever it breaks of the form, it is no code.
         return try? InvitationCode(
             workspace: workspace, authorityFingerprint: fingerprint, secret: InvitationSecret(bytes: Array(secret)),
             expiresAt: WallClock(milliseconds: expiresAt), addresses: addresses)

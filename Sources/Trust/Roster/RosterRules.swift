@@ -22,7 +22,7 @@ public enum Standing: Hashable, Sendable {
 public enum Authorship: Hashable, Sendable {
     /// It counts if this key signed it.
     case allowed(PublicKey)
-    /// The roster has no certificate of the author: it may come later, so the change set is held.
+    /// The roster has no certificate of the author: nothing of the change set can be proven, so it is refused.
     case unknownAuthor
     /// No certificate ever let the author write.
     case notAWriter(MemberRole)
@@ -75,7 +75,7 @@ extension Roster {
             let reason = revocation.reason.isEmpty ? "" : " (\(revocation.reason))"
             throw CertificateRefusal(
                 .revoked,
-                "node \"\(certificate.name)\" was revoked at \(utc(revocation.time))\(reason); to come back it must "
+                "node \"\(certificate.name)\" was revoked at \(rfc3339(revocation.time))\(reason); to come back it must "
                     + "join again with a new key")
         }
         try certificate.check(at: now)
