@@ -145,10 +145,12 @@ import Testing
         try replica.read { reader in
             var contents: [String: [String]] = [:]
             for (table, columns) in Dictionary(grouping: try columns(reader), by: \.table) {
-                contents[table] = try reader.query("SELECT * FROM \"\(table)\"").map { row in
+                // To SQLite a name is the same in other letters.
+                contents[table.lowercased()] = try reader.query("SELECT * FROM \"\(table)\"").map { row in
                     let values = Dictionary(uniqueKeysWithValues: zip(row.columns, row.values))
                     return try columns.map { column in
-                        try Unverifiable.covers(table, column.name, values, reader)
+                        try Unverifiable.covers(
+                            table.lowercased(), column.name.lowercased(), values, reader)
                             ? "-" : "\(values[column.name] ?? .null)"
                     }.joined(separator: "|")
                 }.sorted()
