@@ -10,10 +10,13 @@ internal import Trust
 /// A change set that is well formed, signed by its author, and whose values match their digests.
 public struct ProvenChangeSet: Sendable {
     let sealed: SealedChangeSet
-    let changeSet: ChangeSet
+    let view: ChangeSetView
     let digest: Digest
+    var header: ChangeSetHeader { view.header }
+    /// With all its values: made anew each time.
+    var changeSet: ChangeSet { view.changeSet }
     /// The change set it is.
-    public var dot: Dot { changeSet.header.dot }
+    public var dot: Dot { view.header.dot }
 }
 
 /// Why a change set was refused: something its sender must not have sent.
@@ -49,13 +52,15 @@ final class Applier {
         case hold(HeldCause, String, until: HeldRelease)
     }
 
-    private let transaction: EngineTransaction
-    private let merger: RegisterMerger
+    let transaction: EngineTransaction
+    let merger: RegisterMerger
     /// Origins of which something is held.
     private let isHeld: (Origin) -> Bool
     /// Dots that the operator released whatever their stamps.
     private let released: Set<Dot>
-    private var writer: Writer { transaction.writer }
+    /// Of the row that is being inserted: which parameters take the values beside the body.
+    var besidePlaces: [(parameter: Int32, kind: LargeValue.Kind)] = []
+    var writer: Writer { transaction.writer }
 
     init(_ transaction: EngineTransaction, released: Set<Dot>, isHeld: @escaping (Origin) -> Bool) {
         self.transaction = transaction
@@ -66,18 +71,20 @@ final class Applier {
 
     /// Applies one change set, or says why it must wait.
     func apply(_ proven: ProvenChangeSet, from peer: NodeID?) throws -> Outcome {
-        let header = proven.changeSet.header
+        let header = proven.header
         try checkMayBegin(header)
         let record = try transaction.origins.record(for: header.origin, in: writer)
         if header.sequence <= record.applied { return try duplicate(proven, record) }
         if let wait = try mustWait(header, record) { return wait }
         try checkChain(proven, record)
         try checkRuleS(header, record)
-        if let wait = try clockOrSchema(proven.changeSet) { return wait }
+        if let wait = try clockOrSchema(proven.view) { return wait }
         try transaction.origins.extendContext(
             of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
         var values = proven.sealed.values[...]
-        for table in proven.changeSet.tables { try apply(table, header, &values) }
+        try proven.view.withRows { reader in
+            for part in proven.view.tables { try apply(part, reader, header, &values) }
+        }
         try transaction.append(
             LoggedChangeSet(
                 header: header, body: proven.sealed.body, digest: proven.digest, signature: proven.sealed.signature,
@@ -147,7 +154,7 @@ final class Applier {
     }
 
     private func checkChain(_ proven: ProvenChangeSet, _ record: OriginRecord) throws {
-        let header = proven.changeSet.header
+        let header = proven.header
         guard header.previous == record.digest else {
             throw ApplyViolation(
                 kind: .fork, dot: header.dot,
@@ -188,7 +195,7 @@ final class Applier {
         }
     }
 
-    private func clockOrSchema(_ changeSet: ChangeSet) throws -> Outcome? {
+    private func clockOrSchema(_ changeSet: ChangeSetView) throws -> Outcome? {
         let header = changeSet.header
         let ahead = header.lastStamp.wallClock.milliseconds - transaction.now.milliseconds
         if released.contains(header.dot) {
@@ -210,7 +217,7 @@ final class Applier {
                 return .hold(
                     .schemaDiffers, "\(part.table).\(field.name) has other columns here", until: .declarations)
             }
-            if let column = Self.misfit(in: part, table) {
+            if let column = Self.misfit(in: part, of: changeSet, table) {
                 return .hold(
                     .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written",
                     until: .declarations)
@@ -221,126 +228,23 @@ final class Applier {
 
     /// A column that SQLite would store a number in as text, so that it would not be the value that was signed. A column of
     /// this declaration never held one.
-    private static func misfit(in part: TableChanges, _ table: CompiledTable) -> String? {
-        let text = part.fieldSets.map { set in
-            set.flatMap { part.fields[$0].columns }.enumerated().filter { table.textColumns.contains($0.element) }
-        }
-        for row in part.rows where row.kind == .insert || row.kind == .update {
-            for (index, column) in text[row.fieldSet] {
-                switch row.cells[index] {
-                case .inline(.integer), .inline(.real): return column
-                default: continue
+    private static func misfit(in part: TableView, of changeSet: ChangeSetView, _ table: CompiledTable) -> String? {
+        guard part.holdsNumbers else { return nil }
+        let columns = part.fieldSets.map { $0.flatMap { part.fields[$0].columns } }
+        return changeSet.withRows { reader in
+            for row in part.rows {
+                var misfit: String?
+                reader.forEachCell(of: row) { index, cell in
+                    switch cell {
+                    case .integer, .real:
+                        let column = columns[row.fieldSet][index]
+                        if table.textColumns.contains(column) { misfit = misfit ?? column }
+                    case .null, .inline, .beside: break
+                    }
                 }
+                if let misfit { return misfit }
             }
-        }
-        return nil
-    }
-
-    // MARK: Rows
-
-    /// How the cells of one field set fall to fields, and how a fresh row is inserted with them.
-    private struct Plan {
-        /// Each with the range of its cells.
-        let fields: [(field: CompiledField, cells: Range<Int>)]
-        let shape: Int64
-        /// Nil where some field is not declared here, or none is listed.
-        let insert: Statement?
-        /// For each parameter of `insert` after the id, the cell.
-        let cells: [Int]
-    }
-
-    private func apply(_ part: TableChanges, _ header: ChangeSetHeader, _ values: inout ArraySlice<[UInt8]?>) throws {
-        guard let table = transaction.table(named: part.table) else {
-            preconditionFailure("unknown tables were held")
-        }
-        let store = try transaction.store(table)
-        let fields = try part.fields.map { try merger.field($0, of: table) }
-        let plans = try part.fieldSets.map { try plan($0.map { fields[$0] }, table) }
-        for row in part.rows {
-            let received = Self.take(row.cells, from: &values)
-            let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
-            let plan = row.kind == .insert || row.kind == .update ? plans[row.fieldSet] : nil
-            if row.kind == .insert, let plan,
-                let state = try store.insertRow(row.id, shape: plan.shape, version: version)
-            {
-                try insertFresh(row, received, plan, state, version, table, store)
-                continue
-            }
-            var state = try store.findOrMake(row.id)
-            let target = RegisterMerger.Row(table: table, store: store, id: row.id)
-            if row.kind.writesExistence {
-                try merger.mergeExistence(row.kind, version, target, &state)
-            }
-            for (field, range) in plan?.fields ?? [] {
-                try merger.merge(
-                    field, row.kind, version, cells: Array(row.cells[range]), values: Array(received[range]), target,
-                    state)
-            }
-        }
-    }
-
-    private func plan(_ fields: [CompiledField], _ table: CompiledTable) throws -> Plan {
-        var ranges: [(CompiledField, Range<Int>)] = []
-        var start = 0
-        for field in fields {
-            ranges.append((field, start..<start + field.columns.count))
-            start += field.columns.count
-        }
-        let shape = try transaction.shapes.number(of: fields.map(\.number), in: writer)
-        guard fields.allSatisfy({ !$0.positions.isEmpty }) else {
-            return Plan(fields: ranges, shape: shape, insert: nil, cells: [])
-        }
-        let columns = fields.flatMap(\.columns).map { ", \"\($0)\"" }.joined()
-        let parameters = String(repeating: ", ?", count: start)
-        let insert = try writer.prepare("INSERT INTO \"\(table.name)\"(id\(columns)) VALUES (?\(parameters))")
-        return Plan(fields: ranges, shape: shape, insert: insert, cells: Array(0..<start))
-    }
-
-    private func insertFresh(
-        _ row: RowChange, _ received: [LedgerValue], _ plan: Plan, _ state: RowState, _ version: Version,
-        _ table: CompiledTable, _ store: TableStore
-    ) throws {
-        let complete = received.allSatisfy { $0 != .absent }
-        if complete, let insert = plan.insert {
-            insert.bind(1, text: row.id.bytes)
-            for (index, value) in received.enumerated() {
-                if case .present(let value) = value { insert.bind(Int32(index + 2), value) }
-            }
-            try insert.run()
-            return
-        }
-        // Something is absent or not declared here: the row with what there is, the rest awaited or parked.
-        let columns = plan.fields.filter { !$0.field.positions.isEmpty }.flatMap { field, range in
-            zip(field.columns, received[range]).compactMap { column, value -> (String, Value)? in
-                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else {
-                    return nil
-                }
-                return (column, value)
-            }
-        }
-        let names = columns.map { ", \"\($0.0)\"" }.joined()
-        let parameters = String(repeating: ", ?", count: columns.count)
-        try writer.execute(
-            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
-            [.text(row.id.bytes)] + columns.map(\.1))
-        for (field, range) in plan.fields {
-            if received[range].contains(.absent) {
-                try transaction.awaitValue(of: version, table: table, row: state.row, field: field.number)
-            } else if field.positions.isEmpty {
-                try Parking.park(Array(received[range]), field, row: state.row, of: table, in: writer)
-            }
-        }
-    }
-
-    /// The values of a row's cells, those beside the body taken from `values`.
-    private static func take(_ cells: [Cell], from values: inout ArraySlice<[UInt8]?>) -> [LedgerValue] {
-        cells.map { cell in
-            switch cell {
-            case .inline(let value): return .present(value)
-            case .beside(let large):
-                guard let bytes = values.popFirst() ?? nil else { return .absent }
-                return .present(large.kind == .text ? .text(bytes) : .blob(bytes))
-            }
+            return nil
         }
     }
 }

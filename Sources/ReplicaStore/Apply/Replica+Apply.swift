@@ -17,13 +17,13 @@ extension Replica {
     ///
     /// - Throws: `ApplyViolation`.
     public func prove(_ sealed: SealedChangeSet, authors: any AuthorDirectory) throws -> ProvenChangeSet {
-        let changeSet: ChangeSet
+        let view: ChangeSetView
         do {
-            changeSet = try ChangeSetCodec.decode(sealed.body)
+            view = try ChangeSetView(sealed.body)
         } catch {
             throw ApplyViolation(kind: .malformed, dot: nil, description: "A change set is malformed: \(error)")
         }
-        let dot = changeSet.header.dot
+        let dot = view.header.dot
         let digest = SHA256.digest(sealed.body)
         let key = try authors.key(of: dot)
         guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, publicKey: key) else {
@@ -31,7 +31,7 @@ extension Replica {
                 kind: .signature, dot: dot,
                 description: "\(dot) is not signed by its author: it was changed on the way.")
         }
-        let cells = changeSet.besideCells
+        let cells = view.besideCells
         guard cells.count == sealed.values.count else {
             throw ApplyViolation(
                 kind: .malformed, dot: dot,
@@ -44,7 +44,7 @@ extension Replica {
                     kind: .malformed, dot: dot, description: "A value beside \(dot) is not the one its author signed.")
             }
         }
-        return ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: digest)
+        return ProvenChangeSet(sealed: sealed, view: view, digest: digest)
     }
 
     /// Applies a batch in one transaction, synced to disk. Own edits are sealed first, so that they post-date nothing
