@@ -16,10 +16,11 @@ internal import Synchronization
 final class WriteWatcher: Sendable {
     /// Commits are found by asking this often at the latest; where inotify is not to be had (its per-user limit is
     /// reached), only so.
-    private static let pollMilliseconds: Int32 = 1_000
+    private static let pollMicroseconds = 1_000_000
     /// A commit becomes visible only after the last write to the log was synced, and that moves no file: after a write
-    /// one looks again at these intervals. 200 ms in all: more than a slow disk takes to sync.
-    private static let settlingMilliseconds: [Int32] = [1, 1, 2, 3, 6, 12, 25, 50, 100]
+    /// one looks again at these intervals, which are short while most disks sync. 200 ms in all: more than a slow one takes.
+    private static let settlingMicroseconds =
+        [Int](repeating: 250, count: 24) + [Int](repeating: 1_000, count: 8) + [6_000, 12_000, 25_000, 50_000, 100_000]
     private let descriptor: Int32
     private let walName: String
     private let stopped = Mutex(false)
@@ -51,11 +52,11 @@ final class WriteWatcher: Sendable {
                     last = now
                     continuation.yield()
                 }
-                var pauses: ArraySlice<Int32> = []
+                var pauses: ArraySlice<Int> = []
                 while !stopped.withLock({ $0 }) {
-                    switch wait(milliseconds: pauses.first ?? Self.pollMilliseconds) {
+                    switch wait(microseconds: pauses.first ?? Self.pollMicroseconds) {
                     case .written:
-                        pauses = Self.settlingMilliseconds[...]
+                        pauses = Self.settlingMicroseconds[...]
                         look()
                     case .timeIsUp:
                         pauses = pauses.dropFirst()
@@ -74,13 +75,12 @@ final class WriteWatcher: Sendable {
 
     private enum Wait { case written, timeIsUp, somethingElse }
 
-    private func wait(milliseconds: Int32) -> Wait {
-        guard descriptor >= 0 else {
-            usleep(UInt32(milliseconds) * 1000)
-            return .timeIsUp
-        }
+    private func wait(microseconds: Int) -> Wait {
+        // `poll` counts in milliseconds.
+        if descriptor < 0 || microseconds < 1_000 { usleep(UInt32(microseconds)) }
+        guard descriptor >= 0 else { return .timeIsUp }
         var poller = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&poller, 1, milliseconds) > 0 else { return .timeIsUp }
+        guard poll(&poller, 1, Int32(microseconds / 1_000)) > 0 else { return .timeIsUp }
         var written = false
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {

@@ -95,7 +95,7 @@ public enum ChangeSetCodec {
         try reading(body) { (reader) throws(ChangeSetFormatError) in try reader.header() }
     }
 
-    private static func reading<Result>(
+    static func reading<Result>(
         _ body: [UInt8], _ read: (inout ChangeSetReader) throws(ChangeSetFormatError) -> Result
     ) throws(ChangeSetFormatError) -> Result {
         guard body.count <= Limits.acceptedBodyBytes else {

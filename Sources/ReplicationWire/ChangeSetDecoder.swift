@@ -235,7 +235,7 @@ extension ChangeSetReader {
             throw failure(.header, "a stamp lies beyond the last one of the header", at: start)
         }
         guard kind.listsFields else {
-            return RowView(kind: kind, id: id, stamp: stamp, fieldSet: 0)
+            return RowView(kind: kind, id: id, stamp: stamp, fieldSet: 0, cells: offset)
         }
         let fieldSet = try varint()
         guard fieldSet < UInt64(fieldSets.count) else {
@@ -244,8 +244,9 @@ extension ChangeSetReader {
         guard kind == .insert || fieldSets[Int(fieldSet)].mask != 0 else {
             throw failure(.kind, "an update writes no field", at: start)
         }
+        let cellsStart = offset
         try readCells(fieldSets[Int(fieldSet)].columnCount, &tally, from: start, into: &cells)
-        return RowView(kind: kind, id: id, stamp: stamp, fieldSet: Int(fieldSet))
+        return RowView(kind: kind, id: id, stamp: stamp, fieldSet: Int(fieldSet), cells: cellsStart)
     }
 
     @inline(__always)

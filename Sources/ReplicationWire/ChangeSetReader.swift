@@ -6,9 +6,12 @@ import ReplicationModel
 
 struct ChangeSetReader {
     private let bytes: UnsafeRawBufferPointer
-    private(set) var offset = 0
+    private(set) var offset: Int
 
-    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    init(_ bytes: UnsafeRawBufferPointer, at offset: Int = 0) {
+        self.bytes = bytes
+        self.offset = offset
+    }
 
     var count: Int { bytes.count }
     var remaining: Int { bytes.count - offset }

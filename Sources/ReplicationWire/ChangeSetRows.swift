@@ -10,6 +10,8 @@ struct RowView {
     let id: Range<Int>
     let stamp: Stamp
     let fieldSet: Int
+    /// Where its first cell begins, or would.
+    let cells: Int
 }
 
 /// What becomes of the rows of a table as they are read.

@@ -72,6 +72,25 @@ import Trust
         }
     }
 
+    /// The values of a batch are looked at while it is being applied: what stands before a wrong one is applied all the same.
+    @Test(arguments: 0..<6) func aFlippedByteInAValueRefusesWhatComesFromThereOn(place: Int) throws {
+        var scene = try Scene()
+        let sound = (0..<6).map { scene.next(at: scene.workspace.stamp(Int64($0 + 1))) }
+        var batch = sound
+        var values = sound[place].values
+        #expect(values.count == 1)
+        values[0]?[7] ^= 1
+        batch[place] = SealedChangeSet(body: sound[place].body, signature: sound[place].signature, values: values)
+        let report = try scene.replica.apply(batch, from: nil, authors: scene.workspace.authors)
+        #expect(report.violation?.kind == .malformed && report.changeSets == place)
+        #expect(report.violation?.dot?.sequence.rawValue == UInt64(place + 2))
+        try scene.replica.expectSound(scene.workspace.authors)
+        let rest = try scene.replica.apply(
+            Array(sound[place...]), from: nil, authors: scene.workspace.authors)
+        #expect(rest.violation == nil && rest.changeSets == 6 - place)
+        try scene.replica.expectSound(scene.workspace.authors)
+    }
+
     @Test func oneFlippedByteAnywhereInTheSignatureIsRefused() throws {
         var scene = try Scene()
         let sound = scene.next()
@@ -152,7 +171,7 @@ import Trust
         #expect(report.violation == nil && report.changeSets == 0)
         #expect(report.forks == [ForkSuspicion(origin: scene.forger.origin, differs: SequenceNumber(1))])
         #expect(report.held.map(\.cause) == [.forked])
-        let kept: Set = ["sync_held", "sync_held_values"]
+        let kept: Set = ["sync_held_authors", "sync_held", "sync_held_values"]
         #expect(try scene.replica.dump(but: kept) == scene.before.filter { !kept.contains($0.key) })
         #expect(try scene.replica.forkSuspicions() == report.forks)
         try scene.replica.expectSound(scene.workspace.authors)

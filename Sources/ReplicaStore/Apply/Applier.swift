@@ -10,10 +10,13 @@ internal import Trust
 /// A change set that is well formed, signed by its author, and whose values match their digests.
 public struct ProvenChangeSet: Sendable {
     let sealed: SealedChangeSet
-    let changeSet: ChangeSet
+    let view: ChangeSetView
     let digest: Digest
+    var header: ChangeSetHeader { view.header }
+    /// With all its values: made anew each time.
+    var changeSet: ChangeSet { view.changeSet }
     /// The change set it is.
-    public var dot: Dot { changeSet.header.dot }
+    public var dot: Dot { view.header.dot }
 }
 
 /// Why a change set was refused: something its sender must not have sent.
@@ -61,13 +64,15 @@ final class Applier {
         case fork(ForkSuspicion)
     }
 
-    private let transaction: EngineTransaction
-    private let merger: RegisterMerger
+    let transaction: EngineTransaction
+    let merger: RegisterMerger
     /// Origins of which something is held.
     private let isHeld: (Origin) -> Bool
     /// Dots that the operator released whatever their stamps.
     private let released: Set<Dot>
-    private var writer: Writer { transaction.writer }
+    /// Of the row that is being inserted: which parameters take the values beside the body.
+    var besidePlaces: [(parameter: Int32, kind: LargeValue.Kind)] = []
+    var writer: Writer { transaction.writer }
 
     init(_ transaction: EngineTransaction, released: Set<Dot>, isHeld: @escaping (Origin) -> Bool) {
         self.transaction = transaction
@@ -78,7 +83,7 @@ final class Applier {
 
     /// Applies one change set, or says why it must wait.
     func apply(_ proven: ProvenChangeSet, from peer: NodeID?) throws -> Outcome {
-        let header = proven.changeSet.header
+        let header = proven.header
         try checkMayBegin(header)
         let record = try transaction.origins.record(for: header.origin, in: writer)
         if header.sequence <= record.applied { return try duplicate(proven, record) }
@@ -96,7 +101,9 @@ final class Applier {
         try transaction.origins.extendContext(
             of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
         var values = proven.sealed.values[...]
-        for table in proven.changeSet.tables { try apply(table, header, &values) }
+        try proven.view.withRows { reader in
+            for part in proven.view.tables { try apply(part, reader, header, &values) }
+        }
         try transaction.append(
             LoggedChangeSet(
                 header: header, body: proven.sealed.body, digest: proven.digest, signature: proven.sealed.signature,
@@ -163,7 +170,7 @@ final class Applier {
     }
 
     private func checkChain(_ proven: ProvenChangeSet, _ record: OriginRecord) throws {
-        let header = proven.changeSet.header
+        let header = proven.header
         guard header.totalsBefore == record.totals else {
             throw ApplyViolation(
                 kind: .malformed, dot: header.dot,
@@ -180,6 +187,7 @@ final class Applier {
     }
 
     /// Every stamp is greater than every stamp in the causal context. Older context was checked when it was new.
+    ///
     /// What its author had written before is known here, so a stamp that does not follow it breaks the rule. What it had seen
     /// of others it names by number alone: where that has a later stamp here, it is another change set of that number, and
     /// its origin has forked; or the author breaks the rule after all, which a search for the fork shows.
@@ -211,7 +219,7 @@ final class Applier {
     }
 
     private func clockOrSchema(_ proven: ProvenChangeSet) throws -> Outcome? {
-        let header = proven.changeSet.header
+        let header = proven.header
         let ahead = header.lastStamp.wallClock.milliseconds - transaction.now.milliseconds
         if released.contains(header.dot) {
             try transaction.accept(upTo: header.lastStamp)
@@ -223,7 +231,7 @@ final class Applier {
                 until: .at(
                     WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)))
         }
-        for part in proven.changeSet.tables {
+        for part in proven.view.tables {
             guard let table = transaction.table(named: part.table) else {
                 return .hold(
                     .unknownTable, "names the table \(part.table), which is not declared here", until: .declarations)
@@ -240,121 +248,5 @@ final class Applier {
                 until: .declarations)
         }
         return nil
-    }
-
-    // MARK: Rows
-
-    /// Applies some rows of a change set that is in the log already.
-    ///
-    /// - Parameter values: those beside the rows' cells, in order.
-    func replay(_ part: TableChanges, _ header: ChangeSetHeader, values: [[UInt8]?]) throws {
-        var values = values[...]
-        try apply(part, header, &values)
-    }
-
-    /// How the cells of one field set fall to fields, and how a fresh row is inserted with them.
-    private struct Plan {
-        /// Each with the range of its cells.
-        let fields: [(field: CompiledField, cells: Range<Int>)]
-        let shape: Int64
-        /// Nil where some field is not declared here, or none is listed.
-        let insert: Statement?
-        /// For each parameter of `insert` after the id, the cell.
-        let cells: [Int]
-    }
-
-    private func apply(_ part: TableChanges, _ header: ChangeSetHeader, _ values: inout ArraySlice<[UInt8]?>) throws {
-        guard let table = transaction.table(named: part.table) else {
-            preconditionFailure("unknown tables were held")
-        }
-        let store = try transaction.store(table)
-        let fields = try part.fields.map { try merger.field($0, of: table) }
-        let plans = try part.fieldSets.map { try plan($0.map { fields[$0] }, table) }
-        for row in part.rows {
-            let received = Self.take(row.cells, from: &values)
-            let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
-            let plan = row.kind == .insert || row.kind == .update ? plans[row.fieldSet] : nil
-            if row.kind == .insert, let plan,
-                let state = try store.insertRow(row.id, shape: plan.shape, version: version)
-            {
-                try insertFresh(row, received, plan, state, version, table, store)
-                continue
-            }
-            var state = try store.findOrMake(row.id)
-            let target = RegisterMerger.Row(table: table, store: store, id: row.id)
-            if row.kind.writesExistence {
-                try merger.mergeExistence(row.kind, version, target, &state)
-            }
-            for (field, range) in plan?.fields ?? [] {
-                try merger.merge(
-                    field, row.kind, version, cells: Array(row.cells[range]), values: Array(received[range]), target,
-                    state)
-            }
-        }
-    }
-
-    private func plan(_ fields: [CompiledField], _ table: CompiledTable) throws -> Plan {
-        var ranges: [(CompiledField, Range<Int>)] = []
-        var start = 0
-        for field in fields {
-            ranges.append((field, start..<start + field.columns.count))
-            start += field.columns.count
-        }
-        let shape = try transaction.shapes.number(of: fields.map(\.number), in: writer)
-        guard fields.allSatisfy({ !$0.positions.isEmpty }) else {
-            return Plan(fields: ranges, shape: shape, insert: nil, cells: [])
-        }
-        let columns = fields.flatMap(\.columns).map { ", \"\($0)\"" }.joined()
-        let parameters = String(repeating: ", ?", count: start)
-        let insert = try writer.prepare("INSERT INTO \"\(table.name)\"(id\(columns)) VALUES (?\(parameters))")
-        return Plan(fields: ranges, shape: shape, insert: insert, cells: Array(0..<start))
-    }
-
-    private func insertFresh(
-        _ row: RowChange, _ received: [LedgerValue], _ plan: Plan, _ state: RowState, _ version: Version,
-        _ table: CompiledTable, _ store: TableStore
-    ) throws {
-        let complete = received.allSatisfy { $0 != .absent }
-        if complete, let insert = plan.insert {
-            insert.bind(1, text: row.id.bytes)
-            for (index, value) in received.enumerated() {
-                if case .present(let value) = value { insert.bind(Int32(index + 2), value) }
-            }
-            try insert.run()
-            return
-        }
-        // Something is absent or not declared here: the row with what there is, the rest awaited or parked.
-        let columns = plan.fields.filter { !$0.field.positions.isEmpty }.flatMap { field, range in
-            zip(field.columns, received[range]).compactMap { column, value -> (String, Value)? in
-                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else {
-                    return nil
-                }
-                return (column, value)
-            }
-        }
-        let names = columns.map { ", \"\($0.0)\"" }.joined()
-        let parameters = String(repeating: ", ?", count: columns.count)
-        try writer.execute(
-            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
-            [.text(row.id.bytes)] + columns.map(\.1))
-        for (field, range) in plan.fields {
-            if received[range].contains(.absent) {
-                try transaction.awaitValue(of: version, table: table, row: state.row, field: field.number)
-            } else if field.positions.isEmpty {
-                try Parking.park(Array(received[range]), field, row: state.row, of: table, in: writer)
-            }
-        }
-    }
-
-    /// The values of a row's cells, those beside the body taken from `values`.
-    static func take(_ cells: [Cell], from values: inout ArraySlice<[UInt8]?>) -> [LedgerValue] {
-        cells.map { cell in
-            switch cell {
-            case .inline(let value): return .present(value)
-            case .beside(let large):
-                guard let bytes = values.popFirst() ?? nil else { return .absent }
-                return .present(large.kind == .text ? .text(bytes) : .blob(bytes))
-            }
-        }
     }
 }

@@ -187,7 +187,7 @@ enum HeldStore {
             number: number,
             changeSet: ProvenChangeSet(
                 sealed: SealedChangeSet(body: body, signature: signature, values: values),
-                changeSet: try ChangeSetCodec.decode(body), digest: SHA256.digest(body)),
+                view: try ChangeSetView(body), digest: SHA256.digest(body)),
             from: row[0].bytes.flatMap { NodeID(bytes: $0) })
     }
 }

@@ -17,13 +17,17 @@ extension Replica {
     ///
     /// - Throws: `ApplyViolation`.
     public func prove(_ sealed: SealedChangeSet, authors: any AuthorDirectory) throws -> ProvenChangeSet {
-        let changeSet: ChangeSet
+        try checkSignature(sealed, authors: authors).proven()
+    }
+
+    private func checkSignature(_ sealed: SealedChangeSet, authors: any AuthorDirectory) throws -> SignedChangeSet {
+        let view: ChangeSetView
         do {
-            changeSet = try ChangeSetCodec.decode(sealed.body)
+            view = try ChangeSetView(sealed.body)
         } catch {
             throw ApplyViolation(kind: .malformed, dot: nil, description: "A change set is malformed: \(error)")
         }
-        let dot = changeSet.header.dot
+        let dot = view.header.dot
         let digest = SHA256.digest(sealed.body)
         let key = try authors.key(of: dot)
         guard ChangeSetSignature.verify(sealed.signature, bodyDigest: digest, publicKey: key) else {
@@ -31,20 +35,7 @@ extension Replica {
                 kind: .signature, dot: dot,
                 description: "\(dot) is not signed by its author: it was changed on the way.")
         }
-        let cells = changeSet.besideCells
-        guard cells.count == sealed.values.count else {
-            throw ApplyViolation(
-                kind: .malformed, dot: dot,
-                description: "\(dot) came with \(sealed.values.count) values beside it, and names \(cells.count).")
-        }
-        for (cell, value) in zip(cells, sealed.values) {
-            guard let value else { continue }
-            guard UInt64(value.count) == cell.byteCount, SHA256.digest(value) == cell.digest else {
-                throw ApplyViolation(
-                    kind: .malformed, dot: dot, description: "A value beside \(dot) is not the one its author signed.")
-            }
-        }
-        return ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: digest)
+        return SignedChangeSet(sealed: sealed, view: view, digest: digest)
     }
 
     /// Applies a batch in one transaction, synced to disk. Own edits are sealed first, so that they post-date nothing
@@ -57,24 +48,25 @@ extension Replica {
     public func apply(
         _ batch: [SealedChangeSet], from peer: NodeID?, leftOut: Set<Origin> = [], authors: any AuthorDirectory
     ) throws -> ApplyReport {
-        var proven: [ProvenChangeSet] = []
+        var signed: [SignedChangeSet] = []
         var violation: ApplyViolation?
         for sealed in batch {
             do {
-                proven.append(try prove(sealed, authors: authors))
+                signed.append(try checkSignature(sealed, authors: authors))
             } catch let error as ApplyViolation {
                 violation = error
                 break
             }
         }
         var shown = VersionVector()
-        for changeSet in proven where changeSet.dot.origin.node == node {
+        for changeSet in signed where changeSet.dot.origin.node == node {
             shown[changeSet.dot.origin] = max(shown[changeSet.dot.origin], changeSet.dot.sequence)
         }
         try heed(shown)
         try seal()
+        let proofs = ProofsAhead(signed)
         var report = try engineWrite { writer in
-            try Batch(writer, replica: self, peer: peer, leftOut: leftOut).run(proven)
+            try Batch(writer, replica: self, peer: peer, leftOut: leftOut).run(proofs.next)
         }
         report.violation = report.violation ?? violation
         return report
@@ -146,9 +138,16 @@ final class Batch {
     }
 
     func run(_ proven: [ProvenChangeSet]) throws -> ApplyReport {
+        var rest = proven[...]
+        return try run { rest.popFirst() }
+    }
+
+    /// - Parameter next: gives the next change set, or throws where that is none; nil after the last.
+    func run(_ next: () throws -> ProvenChangeSet?) throws -> ApplyReport {
         let shownBefore = try shownConflicts()
-        for changeSet in proven {
+        while true {
             do {
+                guard let changeSet = try next() else { break }
                 try take(changeSet)
             } catch let violation as ApplyViolation {
                 report.violation = violation

@@ -225,7 +225,8 @@ final class Rewinder {
                 dot: dot, cause: .waitsForEarlier, detail: "waits for \(waited)", releaseAt: nil)
         }
         try HeldStore.hold(
-            ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: SHA256.digest(sealed.body)), held,
+            ProvenChangeSet(sealed: sealed, view: try ChangeSetView(sealed.body), digest: SHA256.digest(sealed.body)),
+            held,
             until: earlier.map { .after($0) } ?? .anything, from: from, within: nil,
             at: now, in: writer)
     }

@@ -187,7 +187,15 @@ struct Connections: Sendable {
 
     /// Reads where sealing and applying go on: what is read here is in that connection's memory when they begin.
     func engineRead<T>(_ body: (Reader) throws -> T) throws -> T {
-        try gate.pass { try translatingErrors { try engine.read { try body(Reader($0, declarations)) } } }
+        // Not GRDB's `read`: it sets `PRAGMA query_only` for the time, upon which SQLite compiles every statement of the
+        // connection anew.
+        try gate.pass {
+            try translatingErrors {
+                try engine.writeWithoutTransaction { database in
+                    try transaction(.deferred, database) { try body(Reader(database, declarations)) }
+                }
+            }
+        }
     }
 
     /// One transaction with capture.
@@ -226,13 +234,23 @@ struct Connections: Sendable {
 
     /// A number that changes with every commit of another connection or process than the engine's.
     func dataVersion() throws -> Int64 {
-        try engineRead { try $0.integer("PRAGMA data_version") ?? 0 }
+        try gate.pass {
+            try translatingErrors {
+                try engine.writeWithoutTransaction { try Reader($0).integer("PRAGMA data_version") ?? 0 }
+            }
+        }
     }
 
     private func immediate<T>(_ database: Database, _ body: (Writer) throws -> T) throws -> T {
+        try transaction(.immediate, database) { try body(Writer(database, declarations)) }
+    }
+
+    private func transaction<T>(
+        _ kind: GRDB.Database.TransactionKind, _ database: GRDB.Database, _ body: () throws -> T
+    ) throws -> T {
         var result: T?
-        try database.inTransaction(.immediate) {
-            result = try body(Writer(database, declarations))
+        try database.inTransaction(kind) {
+            result = try body()
             return .commit
         }
         guard let result else { preconditionFailure("a committed transaction has a result") }

@@ -74,6 +74,7 @@ struct Statement {
 
     func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }
     func bind(_ index: Int32, _ value: Int) { sqlite3_bind_int64(handle, index, Int64(value)) }
+    func bind(_ index: Int32, _ value: Double) { sqlite3_bind_double(handle, index, value) }
     func bindNull(_ index: Int32) { sqlite3_bind_null(handle, index) }
 
     func bind(_ index: Int32, text bytes: [UInt8]) {
@@ -92,6 +93,18 @@ struct Statement {
         }
         bytes.withUnsafeBytes { buffer in
             _ = sqlite3_bind_blob64(handle, index, buffer.baseAddress, UInt64(buffer.count), Self.copied)
+        }
+    }
+
+    /// Binds bytes that SQLite reads where they are: they stay there until the statement has run.
+    func bindBorrowed(_ index: Int32, _ kind: LargeValue.Kind, _ bytes: UnsafeRawBufferPointer) {
+        // An empty value has an address too: without one SQLite takes it for NULL.
+        let base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 1)
+        switch kind {
+        case .text:
+            _ = sqlite3_bind_text64(
+                handle, index, base?.assumingMemoryBound(to: CChar.self), UInt64(bytes.count), nil, UInt8(SQLITE_UTF8))
+        case .blob: _ = sqlite3_bind_blob64(handle, index, base, UInt64(bytes.count), nil)
         }
     }
 

@@ -133,8 +133,10 @@ final class EngineTransaction {
         if let from = logged.receivedFrom { statement.bind(8, blob: from.bytes) }
         statement.bind(9, blob: logged.digest.bytes)
         statement.bind(10, blob: logged.signature)
-        statement.bind(11, blob: logged.body)
-        try statement.run()
+        try logged.body.withUnsafeBytes { body in
+            statement.bindBorrowed(11, .blob, body)
+            try statement.run()
+        }
         if let position = firstPosition {
             try writer.execute(
                 "UPDATE sync_change_sets SET position = ? WHERE position = ?",

@@ -78,8 +78,13 @@ final class TableStore {
 
     /// Makes the row of an insert. Nil where the id is known already: the insert is then a write among others.
     func insertRow(_ id: RowID, shape: Int64, version: Version) throws -> RowState? {
+        try id.bytes.withUnsafeBytes { try insertRow($0, shape: shape, version: version) }
+    }
+
+    /// The same, by the id's bytes.
+    func insertRow(_ id: UnsafeRawBufferPointer, shape: Int64, version: Version) throws -> RowState? {
         let statement = insertRowStatement
-        statement.bind(1, text: id.bytes)
+        statement.bindBorrowed(1, .text, id)
         statement.bind(2, 1)
         statement.bind(3, shape)
         statement.bind(4, version.stamp.rawValue)

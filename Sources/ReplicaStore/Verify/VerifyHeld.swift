@@ -75,7 +75,7 @@ extension Verification {
         switch HeldCause(rawValue: row[5].string ?? "") {
         case .clockAhead:
             release = .integer(
-                proven.changeSet.header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)
+                proven.header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)
         case .unknownTable, .schemaDiffers, .unknownAuthor, .waitsForEarlier, .revoked, .forked: release = .null
         case nil:
             return report.add(.header, "it is held for no known cause", table: "sync_held", dot: proven.dot)
