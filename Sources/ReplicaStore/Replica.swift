@@ -146,7 +146,7 @@ public final class Replica: Sendable {
 
     private func bringUpToDate(_ tables: [Table]) throws {
         let tables = tables + [Acknowledgements.table]
-        let declared = "capture \(Capture.form) \(tables.map { "\($0)" }.joined())".utf8
+        let declared = "capture \(Capture.form) graveyard \(Graveyard.form) \(tables.map { "\($0)" }.joined())".utf8
         let mark = Value(SHA256.digest(Array(declared)).description)
         let current = try connections.read { reader in
             try reader.integer("PRAGMA user_version") == Int64(Schema.steps.count)

@@ -6,28 +6,6 @@ import Testing
 @testable import ReplicaStore
 
 @Suite struct CompareTests {
-    /// Compares two replicas as `verify PEER` does, without a network.
-    private func differences(_ here: Replica, _ there: Replica) throws -> [ContentDifference] {
-        let sections = try here.comparisonDeclarations().map { ComparisonSection.table($0.name) } + [.ledger, .origins]
-        var comparison = RangeComparison(sections)
-        let vector = try here.comparisonVector().digest
-        while true {
-            switch comparison.next() {
-            case .done: return comparison.differences
-            case .cut(let requests): comparison.cut(try here.cut(requests.map { ($0.range, $0.parts) }))
-            case .ask(let ranges):
-                let question = ComparisonQuestion(vector: vector, ranges: ranges)
-                guard case .ranges(let ours, _) = try here.answer(question),
-                    case .ranges(let theirs, _) = try there.answer(question)
-                else {
-                    Issue.record("not at the same vector")
-                    return []
-                }
-                try comparison.took(here: ours, there: theirs)
-            }
-        }
-    }
-
     /// Two replicas that came to the same by different ways.
     private func equals(_ workspace: TestWorkspace, rows: Int = 0) throws -> (Replica, Replica) {
         let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))

@@ -1,5 +1,6 @@
 // Replicas on temporary files for tests, and the exchange between two of them without a network.
 import Foundation
+import ReplicationCore
 import ReplicationModel
 import Synchronization
 import Testing
@@ -59,9 +60,11 @@ final class TestWorkspace {
 
     /// Everything that `receiver` lacks of `sender`, in one go; batches of `limit` change sets.
     @discardableResult
-    func pull(_ receiver: Replica, from sender: Replica, atMost limit: Int = .max) throws -> ApplyReport {
+    func pull(_ receiver: Replica, from sender: Replica, atMost limit: Int = .max) throws
+        -> ReplicaStore.ApplyReport
+    {
         try sender.seal()
-        var report = ApplyReport()
+        var report = ReplicaStore.ApplyReport()
         var left = limit
         while left > 0 {
             let outgoing = try sender.outgoing(lackedBy: receiver.vectors().applied, maximumBytes: 1 << 20)
@@ -108,6 +111,28 @@ extension Replica {
                 FROM sync_conflicts c JOIN sync_conflict_values v ON v.conflict = c.number ORDER BY c.key, v.ordinal
                 """
             ).map { "\($0.values)" }
+        }
+    }
+}
+
+/// Compares two replicas as `verify PEER` does, without a network.
+func differences(_ here: Replica, _ there: Replica) throws -> [ContentDifference] {
+    let sections = try here.comparisonDeclarations().map { ComparisonSection.table($0.name) } + [.ledger, .origins]
+    var comparison = RangeComparison(sections)
+    let vector = try here.comparisonVector().digest
+    while true {
+        switch comparison.next() {
+        case .done: return comparison.differences
+        case .cut(let requests): comparison.cut(try here.cut(requests.map { ($0.range, $0.parts) }))
+        case .ask(let ranges):
+            let question = ComparisonQuestion(vector: vector, ranges: ranges)
+            guard case .ranges(let ours, _) = try here.answer(question),
+                case .ranges(let theirs, _) = try there.answer(question)
+            else {
+                Issue.record("not at the same vector")
+                return []
+            }
+            try comparison.took(here: ours, there: theirs)
         }
     }
 }

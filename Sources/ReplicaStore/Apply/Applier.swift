@@ -88,7 +88,7 @@ final class Applier {
         }
         try checkChain(proven, record)
         if let fork = try checkRuleS(header, record) { return fork }
-        if let wait = try clockOrSchema(proven.changeSet) { return wait }
+        if let wait = try clockOrSchema(proven) { return wait }
         try transaction.origins.extendContext(
             of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
         var values = proven.sealed.values[...]
@@ -206,8 +206,8 @@ final class Applier {
         return nil
     }
 
-    private func clockOrSchema(_ changeSet: ChangeSet) throws -> Outcome? {
-        let header = changeSet.header
+    private func clockOrSchema(_ proven: ProvenChangeSet) throws -> Outcome? {
+        let header = proven.changeSet.header
         let ahead = header.lastStamp.wallClock.milliseconds - transaction.now.milliseconds
         if released.contains(header.dot) {
             try transaction.accept(upTo: header.lastStamp)
@@ -219,7 +219,7 @@ final class Applier {
                 until: .at(
                     WallClock(milliseconds: header.lastStamp.wallClock.milliseconds - Limits.aheadMilliseconds)))
         }
-        for part in changeSet.tables {
+        for part in proven.changeSet.tables {
             guard let table = transaction.table(named: part.table) else {
                 return .hold(
                     .unknownTable, "names the table \(part.table), which is not declared here", until: .declarations)
@@ -228,28 +228,12 @@ final class Applier {
                 return .hold(
                     .schemaDiffers, "\(part.table).\(field.name) has other columns here", until: .declarations)
             }
-            if let column = Self.misfit(in: part, table) {
-                return .hold(
-                    .schemaDiffers, "\(part.table).\(column) holds text here, and a number was written",
-                    until: .declarations)
-            }
         }
-        return nil
-    }
-
-    /// A column that SQLite would store a number in as text, so that it would not be the value that was signed. A column of
-    /// this declaration never held one.
-    private static func misfit(in part: TableChanges, _ table: CompiledTable) -> String? {
-        let text = part.fieldSets.map { set in
-            set.flatMap { part.fields[$0].columns }.enumerated().filter { table.textColumns.contains($0.element) }
-        }
-        for row in part.rows where row.kind == .insert || row.kind == .update {
-            for (index, column) in text[row.fieldSet] {
-                switch row.cells[index] {
-                case .inline(.integer), .inline(.real): return column
-                default: continue
-                }
-            }
+        if let (table, column) = try transaction.misfit(in: proven) {
+            return .hold(
+                .schemaDiffers,
+                "\(table).\(column) has another type here, which would make another value of what was written",
+                until: .declarations)
         }
         return nil
     }

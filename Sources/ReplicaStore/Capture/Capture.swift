@@ -106,7 +106,7 @@ enum Capture {
     /// types as well; one of TEXT affinity keeps neither. A column may be declared to compare without case: bytes count here.
     private static func changed(_ column: String, _ table: CompiledTable) -> String {
         let differs = "NEW.\"\(column)\" IS NOT OLD.\"\(column)\" COLLATE BINARY"
-        return table.textColumns.contains(column)
+        return table.affinity(of: column) == .text
             ? "(\(differs))" : "(\(differs) OR typeof(NEW.\"\(column)\") IS NOT typeof(OLD.\"\(column)\"))"
     }
 

@@ -22,8 +22,7 @@ final class CompiledTable: Sendable {
     let name: String
     /// By position, `id` left out.
     let columns: [String]
-    /// Columns that keep neither integers nor reals.
-    let textColumns: Set<String>
+    private let affinities: [String: ColumnAffinity]
     /// Declared here, in order of their first column.
     let fields: [CompiledField]
 
@@ -31,11 +30,13 @@ final class CompiledTable: Sendable {
     /// For each column position, the index of its field.
     let fieldOfColumn: [Int]
 
-    init(number: Int64, name: String, columns: [String], textColumns: Set<String>, fields: [CompiledField]) {
+    init(
+        number: Int64, name: String, columns: [String], affinities: [String: ColumnAffinity], fields: [CompiledField]
+    ) {
         self.number = number
         self.name = name
         self.columns = columns
-        self.textColumns = textColumns
+        self.affinities = affinities
         self.fields = fields
         fieldsByName = Dictionary(uniqueKeysWithValues: fields.enumerated().map { ($1.name, $0) })
         var fieldOfColumn = [Int](repeating: 0, count: columns.count)
@@ -44,6 +45,9 @@ final class CompiledTable: Sendable {
         }
         self.fieldOfColumn = fieldOfColumn
     }
+
+    /// What a column of it makes of values; of one that is not declared here, nothing.
+    func affinity(of column: String) -> ColumnAffinity { affinities[column] ?? .none }
 
     func field(named name: String) -> CompiledField? { fieldsByName[name].map { fields[$0] } }
 

@@ -30,14 +30,17 @@ enum Declaration {
             "SELECT name FROM sync_columns WHERE table_number = ? ORDER BY position", [.integer(number)]
         ).compactMap { $0[0].string }
         let types = try reader.query("SELECT name, type FROM pragma_table_info(?)", [Value(name)])
-        let textColumns = Set(types.filter { isTextAffinity($0[1].string ?? "") }.compactMap { $0[0].string })
+        let affinities = Dictionary(
+            uniqueKeysWithValues: types.map {
+                ($0[0].string ?? "", ColumnAffinity(declaredType: $0[1].string ?? ""))
+            })
         let fields = try fields(of: number, reader, declared: true).map { field in
             CompiledField(
                 number: field.number, name: field.name, columns: field.columns,
                 positions: field.columns.compactMap { columns.firstIndex(of: $0) })
         }
         return CompiledTable(
-            number: number, name: name, columns: columns, textColumns: textColumns,
+            number: number, name: name, columns: columns, affinities: affinities,
             fields: fields.sorted { ($0.positions.first ?? 0) < ($1.positions.first ?? 0) })
     }
 
@@ -166,11 +169,5 @@ enum Declaration {
             && name.utf8.count <= Limits.nameBytes
             && (!name.hasPrefix("sync_") || name == Acknowledgements.table.name)
             && !reserved.contains(name.lowercased())
-    }
-
-    /// The column affinity rules of https://www.sqlite.org/datatype3.html, section 3.1.
-    private static func isTextAffinity(_ type: String) -> Bool {
-        let type = type.uppercased()
-        return !type.contains("INT") && (type.contains("CHAR") || type.contains("CLOB") || type.contains("TEXT"))
     }
 }

@@ -1,17 +1,23 @@
 // The values of deleted rows: one table beside each replicated one.
 //
 // Invariant: a register that nobody wrote has the column's default, in the table and in the graveyard alike, whatever came
-// first here: the row's deletion or the column.
+// first here: the row's deletion or the column. So a column has the affinity here that it has there: what it makes of its
+// default, it makes in both.
 
 internal import ReplicationModel
 
 enum Graveyard {
-    private struct Columns: Equatable {
-        /// By position; nil where there is none.
-        var defaults: [(name: String, value: String?)]
+    /// Counts up with every change to what graveyards are made like: one that is older is made anew when it is opened.
+    static let form = 2
 
-        static func == (a: Columns, b: Columns) -> Bool {
-            a.defaults.map(\.name) == b.defaults.map(\.name) && a.defaults.map(\.value) == b.defaults.map(\.value)
+    private struct Column: Equatable {
+        let name: String
+        let affinity: ColumnAffinity
+        /// As SQL; nil where there is none.
+        let defaultValue: String?
+
+        var definition: String {
+            "\"\(name)\" \(affinity.typeName)" + (defaultValue.map { " DEFAULT (\($0))" } ?? "")
         }
     }
 
@@ -21,10 +27,8 @@ enum Graveyard {
         let wanted = try columns(of: table.name, table, writer)
         let present = try columns(of: name, table, writer)
         guard present != wanted || table.columns.isEmpty else { return }
-        let definitions = wanted.defaults.map { column in
-            ", \"\(column.name)\"" + (column.value.map { " DEFAULT (\($0))" } ?? "")
-        }.joined()
-        let kept = (["id"] + present.defaults.map(\.name)).map { "\"\($0)\"" }.joined(separator: ", ")
+        let definitions = wanted.map { ", \($0.definition)" }.joined()
+        let kept = (["id"] + present.map(\.name)).map { "\"\($0)\"" }.joined(separator: ", ")
         let exists = try writer.integer("SELECT 1 FROM sqlite_master WHERE name = ?", Value(name)) != nil
         guard exists else {
             return try writer.executeAll("CREATE TABLE \"\(name)\"(id TEXT PRIMARY KEY NOT NULL\(definitions))")
@@ -40,17 +44,21 @@ enum Graveyard {
         try setDefaults(table, wanted, in: writer)
     }
 
-    private static func columns(of name: String, _ table: CompiledTable, _ reader: Reader) throws -> Columns {
-        let rows = try reader.query("SELECT name, dflt_value FROM pragma_table_info(?)", [Value(name)])
-        let values = Dictionary(uniqueKeysWithValues: rows.map { ($0[0].string ?? "", $0[1].string) })
-        return Columns(
-            defaults: table.columns.compactMap { column in values[column].map { (column, $0) } })
+    /// Those of the declared columns that a table has, by position.
+    private static func columns(of name: String, _ table: CompiledTable, _ reader: Reader) throws -> [Column] {
+        let rows = try reader.query("SELECT name, type, dflt_value FROM pragma_table_info(?)", [Value(name)])
+        let columns = rows.map { row in
+            Column(
+                name: row[0].string ?? "", affinity: ColumnAffinity(declaredType: row[1].string ?? ""),
+                defaultValue: row[2].string)
+        }
+        return table.columns.compactMap { column in columns.first { $0.name == column } }
     }
 
     /// What an older program buried before it knew of defaults.
-    private static func setDefaults(_ table: CompiledTable, _ columns: Columns, in writer: Writer) throws {
-        for (position, column) in columns.defaults.enumerated() {
-            guard let value = column.value else { continue }
+    private static func setDefaults(_ table: CompiledTable, _ columns: [Column], in writer: Writer) throws {
+        for (position, column) in columns.enumerated() {
+            guard let value = column.defaultValue else { continue }
             let field = table.fields[table.fieldOfColumn[position]].number
             try writer.executeAll(
                 """

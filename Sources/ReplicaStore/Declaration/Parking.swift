@@ -28,6 +28,8 @@ enum Parking {
 
     /// Puts a field's parked values where they belong, now that it is declared. Capture does not see it: the values were
     /// written, and signed, elsewhere.
+    ///
+    /// - Throws: `ReplicaError.schema` where a column would make another value of one of them.
     static func takeIn(_ field: CompiledField, of table: CompiledTable, in writer: Writer) throws {
         let parked = try writer.query(
             """
@@ -38,9 +40,13 @@ enum Parking {
             guard case .integer(let ordinal) = row[1], field.columns.indices.contains(Int(ordinal)) else {
                 throw ReplicaError.damaged("sync_parked")
             }
+            let column = field.columns[Int(ordinal)]
+            guard try table.affinity(of: column).keeps(row[2], writer) else {
+                throw ReplicaError.unfit(table: table.name, column: column, row: row[3].string ?? "")
+            }
             let home = row[4] == .integer(1) ? table.name : "sync_graveyard_\(table.name)"
             try writer.execute(
-                "UPDATE \"\(home)\" SET \"\(field.columns[Int(ordinal)])\" = ? WHERE id = ?", [row[2], row[3]])
+                "UPDATE \"\(home)\" SET \"\(column)\" = ? WHERE id = ?", [row[2], row[3]])
         }
         try writer.execute(
             "DELETE FROM sync_parked WHERE table_number = ? AND field = ?",
