@@ -22,7 +22,7 @@ public enum Standing: Hashable, Sendable {
 public enum Authorship: Hashable, Sendable {
     /// It counts if this key signed it.
     case allowed(PublicKey)
-    /// The roster has no certificate of the author: it may come later, so the change set is held.
+    /// The roster has no certificate of the author: nothing of the change set can be proven, so it is refused.
     case unknownAuthor
     /// No certificate ever let the author write.
     case notAWriter(MemberRole)
