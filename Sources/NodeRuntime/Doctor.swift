@@ -184,6 +184,10 @@ public enum Doctor {
         let status = try node.replica.status()
         var findings: [String] = []
         if status.held > 0 { findings.append("\(status.held) held (`syncnode held`)") }
+        let full = try node.replica.heldTallies().filter(\.isFull).map { "“\(node.name(of: $0.author))”" }
+        if !full.isEmpty {
+            findings.append("as much of \(full.joined(separator: ", ")) as is kept, so no more is taken")
+        }
         if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
         if status.parked > 0 { findings.append("\(status.parked) values of columns that this version does not know") }
         if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
@@ -194,6 +198,9 @@ public enum Doctor {
             remedies.append(
                 "\(lost.count) of the values to come are of a node that is cut off, and no later change brings them: \(first.table) \(first.id), \(first.field)\(lost.count > 1 ? ", and others" : ""). Sync with every node that may have them; if none has, write the field anew."
             )
+        }
+        if !full.isEmpty {
+            remedies.append("See what they wait for (`syncnode held`); revoke a node that floods (`syncnode revoke`).")
         }
         return Check(
             name: "waiting", state: findings.isEmpty ? .well : .watch,

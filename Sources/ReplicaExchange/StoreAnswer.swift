@@ -90,7 +90,10 @@ extension SessionStore {
         _ batch: [SealedChangeSet], leftOut: Set<Origin>, from peer: NodeID, _ exchange: ExchangeState
     ) throws -> [SessionInput] {
         let report = try replica.apply(batch, from: peer, leftOut: leftOut, authors: refreshRoster())
-        if let violation = report.violation { return [.applyFailed(.peer(Self.notice(of: violation)))] }
+        if let violation = report.violation {
+            let notice = Self.notice(of: violation)
+            return [.applyFailed(violation.kind == .heldEnough ? .ours(notice) : .peer(notice))]
+        }
         if exchange.isVoid(report.rewinds) { return [.rewound] }
         // Before the acknowledgement, which may be the last that the peer waits for.
         let questions = Set(report.forks).compactMap { exchange.search(for: $0) }.map {
@@ -163,8 +166,10 @@ extension SessionStore {
             switch violation.kind {
             case .malformed, .signature, .gap: .malformed
             case .author: .refused
+            case .heldEnough: .busy
             }
-        return ErrorNotice(code: code, message: violation.description)
+        return ErrorNotice(
+            code: code, message: violation.description, retryAfterMilliseconds: code == .busy ? 300_000 : 0)
     }
 
     private static func notice(of error: any Error) -> ErrorNotice {

@@ -24,6 +24,12 @@ public enum Limits {
     /// Origins of one node: what a revocation can list, so that every node can be revoked. A node takes a new one where its
     /// replica was restored or copied, so it has a handful.
     public static let originsOfNode = 960
+    /// Change sets of one node that are held: a receiver that says what it holds still gets what was under way, at most the
+    /// window of 8 MiB, and the smallest change sets are of some 450 flow bytes.
+    public static let heldOfNode = 32_768
+    /// Bytes of them with their values: twice the largest window, so that no sender that keeps to the exchange reaches it.
+    /// One more that begins below it is kept.
+    public static let heldBytesOfNode = 128 << 20
     /// Tables in one change set.
     public static let tables = 256
     /// Bytes of a table's, column's or field's name.

@@ -47,6 +47,42 @@ import Trust
         #expect(try await hq.sql("SELECT count(*) FROM sync_peers WHERE second_at IS NOT NULL") == "1")
     }
 
+    /// A member that sends more than is held of one is told to come again, under another origin too; the others are served.
+    @Test(.timeLimit(.minutes(5))) func whatIsHeldOfOneMemberHasABound() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let (hq, istanbul) = (nodes[0], nodes[1])
+        let peer = try HostilePeer(try await bureaus.admit("liar", by: hq))
+        let origin = Origin(node: peer.identity.node, incarnation: 7)
+        let server = try await hq.serve()
+        func ahead(_ sequence: UInt64, after previous: SealedChangeSet? = nil) throws -> SealedChangeSet {
+            let stamp = Stamp(WallClock(milliseconds: now().milliseconds + 86_400_000 + Int64(sequence)))
+            return try peer.changeSet(origin, sequence, after: previous, id: "h\(sequence)", stamp: stamp)
+        }
+        let first = try ahead(1)
+        let second = try ahead(2, after: first)
+        #expect(try await peer.send([first, second].map(peer.frame), to: server).notice == nil)
+        _ = try await eventually("both are held", within: 20) {
+            try await hq.sql("SELECT count(*) FROM sync_held") == "2" ? true : nil
+        }
+        // As if as many were held as may be.
+        _ = try await hq.sql("UPDATE sync_held_authors SET change_sets = \(Limits.heldOfNode)")
+        let other = try peer.changeSet(
+            Origin(node: peer.identity.node, incarnation: 8), 1, id: "other",
+            stamp: Stamp(WallClock(milliseconds: now().milliseconds + 86_400_000)))
+        let answer = try await peer.send([peer.frame(other)], to: server)
+        #expect(answer.notice?.code == .busy && answer.notice?.retryAfterMilliseconds == 300_000, "\(answer)")
+        #expect(try await hq.sql("SELECT count(*) FROM sync_held") == "2")
+        try await istanbul.insertArticle("good", "still served")
+        try await istanbul.exchange("sync", server)
+        #expect(try await hq.headline("good") == "still served")
+        try await server.stop()
+        let listing = try await hq.run("held", "list")
+        #expect(listing.contains("the most that is kept"), "\(listing)")
+        let doctor = try await hq.attempt("doctor").text
+        #expect(doctor.contains("as much of “liar” as is kept"), "\(doctor)")
+    }
+
     @Test(.timeLimit(.minutes(5))) func oneMemberHasAFewSessions() async throws {
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")

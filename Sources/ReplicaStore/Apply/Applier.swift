@@ -19,7 +19,11 @@ public struct ProvenChangeSet: Sendable {
 /// Why a change set was refused: something its sender must not have sent.
 public struct ApplyViolation: Error, Sendable, Hashable, CustomStringConvertible {
     /// The kind of violation, which decides what the peer is told.
-    public enum Kind: Sendable, Hashable { case malformed, signature, author, gap }
+    public enum Kind: Sendable, Hashable {
+        case malformed, signature, author, gap
+        /// No breach: it has to wait, and as much of its author waits here as is kept.
+        case heldEnough
+    }
     public let kind: Kind
     public let dot: Dot?
     public let description: String

@@ -1,7 +1,7 @@
 // Change sets that wait: kept whole, with their values, the cause, and what releases them.
 //
 // Invariant: what is here was proven, and is applied nowhere yet. Only what may be released is ever read whole, so what
-// waits costs nothing while it waits.
+// waits costs nothing while it waits; and of each author no more waits than its bound.
 
 internal import ReplicationModel
 internal import ReplicationWire
@@ -76,10 +76,13 @@ enum HeldStore {
 
     // MARK: Holding and dropping
 
+    /// - Parameter bound: how much may be held of its author; nil for what this node itself sets aside.
+    /// - Throws: `ApplyViolation` of kind `.heldEnough` where that much is held already.
     static func hold(
         _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
-        at time: WallClock, in writer: Writer
+        within bound: HeldBound?, at time: WallClock, in writer: Writer
     ) throws {
+        try bound?.check(held.dot, writer)
         try writer.execute(
             """
             INSERT OR IGNORE INTO sync_held(origin, seq, cause, detail, release_at, waits_origin, waits_seq, tried_under,
@@ -92,6 +95,7 @@ enum HeldStore {
                 ])
         guard writer.changedRowCount == 1 else { return }
         let number = writer.lastInsertedRow
+        try HeldBound.count(held.dot.origin.node, changeSets: 1, bytes: changeSet.heldBytes, in: writer)
         for (ordinal, value) in changeSet.sealed.values.enumerated() {
             try writer.execute(
                 "INSERT INTO sync_held_values(held, ordinal, value) VALUES (?, ?, ?)",
@@ -121,6 +125,12 @@ enum HeldStore {
     }
 
     static func drop(_ number: Int64, in writer: Writer) throws {
+        let row = try writer.query(
+            "SELECT origin, \(HeldBound.bytesOfRow) FROM sync_held WHERE number = ?", [.integer(number)]
+        ).first
+        if let row, let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let bytes = row[1].integer {
+            try HeldBound.count(origin.node, changeSets: -1, bytes: -bytes, in: writer)
+        }
         try writer.execute("DELETE FROM sync_held_values WHERE held = ?", [.integer(number)])
         try writer.execute("DELETE FROM sync_held WHERE number = ?", [.integer(number)])
     }

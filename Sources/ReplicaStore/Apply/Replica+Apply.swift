@@ -182,7 +182,8 @@ final class Batch {
     }
 
     private func hold(_ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease) throws {
-        try HeldStore.hold(changeSet, held, until: release, from: peer, at: transaction.now, in: writer)
+        try HeldStore.hold(
+            changeSet, held, until: release, from: peer, within: .standard, at: transaction.now, in: writer)
         report.held.append(held)
         heldOrigins.insert(changeSet.dot.origin)
     }

@@ -226,7 +226,8 @@ final class Rewinder {
         }
         try HeldStore.hold(
             ProvenChangeSet(sealed: sealed, changeSet: changeSet, digest: SHA256.digest(sealed.body)), held,
-            until: earlier.map { .after($0) } ?? .anything, from: from, at: now, in: writer)
+            until: earlier.map { .after($0) } ?? .anything, from: from, within: nil,
+            at: now, in: writer)
     }
 
     private func takeFromLog(_ first: [Int64: SequenceNumber], _ lastPosition: Int64) throws {

@@ -143,6 +143,15 @@ enum Schema {
             origin BLOB NOT NULL, seq INTEGER NOT NULL, with_insert INTEGER NOT NULL, value, digest BLOB NOT NULL,
             PRIMARY KEY(table_number, id, field, ordinal));
         """,
+        """
+        -- How much is held of each author: what bounds it is asked with every change set that is to be held.
+        CREATE TABLE sync_held_authors(author BLOB PRIMARY KEY, change_sets INTEGER NOT NULL, bytes INTEGER NOT NULL)
+            WITHOUT ROWID;
+        INSERT INTO sync_held_authors(author, change_sets, bytes)
+            SELECT substr(origin, 1, 16), count(*), sum(length(signature) + length(body)
+                + ifnull((SELECT sum(length(value)) FROM sync_held_values WHERE held = sync_held.number), 0))
+            FROM sync_held GROUP BY 1;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

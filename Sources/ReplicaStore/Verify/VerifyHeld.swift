@@ -31,6 +31,17 @@ extension Verification {
         for row in stray {
             report.add(.changeSet, "it keeps values of \(row[0]), which is not held", table: "sync_held_values")
         }
+        let counted = try reader.query(
+            """
+            SELECT substr(origin, 1, 16), count(*), sum(\(HeldBound.bytesOfRow)) FROM sync_held GROUP BY 1 ORDER BY 1
+            """
+        ).map(\.values)
+        let noted = try reader.query("SELECT author, change_sets, bytes FROM sync_held_authors ORDER BY author").map(
+            \.values)
+        if counted != noted {
+            report.add(
+                .header, "how much is held of each author is not what it says of it", table: "sync_held_authors")
+        }
     }
 
     private func dot(_ row: Row) -> Dot? {

@@ -20,6 +20,20 @@ struct HeldCommand: AsyncParsableCommand {
         @Nullable var releaseAt: JSONTime?
     }
 
+    /// What waits of one author.
+    struct Author: Encodable {
+        let author: String
+        let changeSets: Int64
+        let bytes: Int64
+        /// Nothing more of it is kept until some of it is applied.
+        let isFull: Bool
+    }
+
+    struct Listing: Encodable {
+        let held: [Item]
+        let authors: [Author]
+    }
+
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List them.")
         @OptionGroup var options: GlobalOptions
@@ -36,7 +50,20 @@ struct HeldCommand: AsyncParsableCommand {
                 table.add(
                     item.author, item.cause, item.detail, item.releaseAt.map { Figures.time($0.time) } ?? "no", item.id)
             }
-            try options.print(["held": items], text: items.isEmpty ? "Nothing is held." : table.text())
+            let authors = try node.replica.heldTallies().map {
+                Author(
+                    author: node.name(of: $0.author), changeSets: $0.changeSets, bytes: $0.bytes, isFull: $0.isFull)
+            }
+            let lines = authors.map { author in
+                "\(author.author): \(Figures.count(author.changeSets, "change set")), \(Figures.bytes(UInt64(max(author.bytes, 0))))"
+                    + (author.isFull
+                        ? "; that is the most that is kept: what else comes of it is refused until some is applied"
+                        : "")
+            }
+            try options.print(
+                Listing(held: items, authors: authors),
+                text: items.isEmpty
+                    ? "Nothing is held." : table.text() + "\n\n" + printable(lines.joined(separator: "\n")))
         }
     }
 
