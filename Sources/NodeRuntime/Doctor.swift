@@ -51,8 +51,7 @@ public enum Doctor {
                 name: "identity", state: .well,
                 finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
-        checks.append(clock(node))
-        for check in [origin, forks, stamps, replica, backlog, peers] {
+        for check in [clock, origin, forks, stamps, replica, backlog, peers] {
             do {
                 checks.append(try check(node))
             } catch {
@@ -64,10 +63,14 @@ public enum Doctor {
     }
 
     private static func diskSpace(_ directory: String) -> Check {
-        let attributes = try? FileManager.default.attributesOfFileSystem(forPath: directory)
-        guard let free = (attributes?[.systemFreeSize] as? NSNumber)?.int64Value else {
+        let free: Int64
+        do {
+            let attributes = try FileManager.default.attributesOfFileSystem(forPath: directory)
+            free = (attributes[.systemFreeSize] as? NSNumber)?.int64Value ?? 0
+        } catch {
             return Check(
-                name: "directory", state: .broken, finding: "\(directory) cannot be looked at",
+                name: "directory", state: .broken,
+                finding: "\(directory) cannot be looked at: \(error.localizedDescription)",
                 remedy: "Make it with `syncnode init` or `syncnode join`, or name another with --data.")
         }
         let megabytes = free / 1_000_000
@@ -145,9 +148,9 @@ public enum Doctor {
         )
     }
 
-    private static func clock(_ node: Node) -> Check {
-        let offsets = ((try? node.replica.peers()) ?? []).compactMap { $0.facts?.clockOffsetMilliseconds }.sorted()
-        if let doubt = (try? node.replica.clockDoubtMilliseconds()) ?? nil {
+    private static func clock(_ node: Node) throws -> Check {
+        let offsets = try node.replica.peers().compactMap { $0.facts?.clockOffsetMilliseconds }.sorted()
+        if let doubt = try node.replica.clockDoubtMilliseconds() {
             return Check(
                 name: "clock", state: .watch,
                 finding:

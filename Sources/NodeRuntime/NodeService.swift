@@ -78,6 +78,7 @@ public final class NodeService: Service {
             group.addTask { [self] in await watch(watcher) }
             group.addTask { [self] in await keepDialling() }
             group.addTask { [self] in await releaseHeld() }
+            // Asked to stop, or cancelled: it stops.
             try? await gracefulShutdown()
             logger.info("stopping")
             watcher.stop()
@@ -120,6 +121,7 @@ public final class NodeService: Service {
             let notice = ErrorNotice(
                 code: .busy, message: "\(SessionBoard.sessionsOfPeer) sessions of this node are open",
                 retryAfterMilliseconds: 10_000)
+            // It is refused, whether or not it hears so.
             try? await link.send([.error(notice)])
             await link.close()
             return
@@ -245,7 +247,7 @@ public final class NodeService: Service {
                 return
             } catch {
                 logger.error("cannot release what is held", metadata: ["error": "\(error)"])
-                try? await Task.sleep(for: .seconds(30))
+                await pause(for: .seconds(30))
             }
         }
     }
@@ -270,7 +272,7 @@ public final class NodeService: Service {
                 logger.error("cannot read the addresses of peers", metadata: ["error": "\(error)"])
             }
             // A new address is dialled within this time.
-            try? await Task.sleep(for: .seconds(1))
+            await pause(for: .seconds(1))
         }
         for task in tasks.values { task.cancel() }
     }
@@ -290,7 +292,7 @@ public final class NodeService: Service {
                 wait = backoff.failed(random: .random(in: 0...UInt64.max))
                 logger.error("cannot dial", metadata: ["address": "\(address)", "error": "\(error)"])
             }
-            try? await Task.sleep(for: .milliseconds(wait))
+            await pause(for: .milliseconds(wait))
         }
     }
 
@@ -318,7 +320,13 @@ public final class NodeService: Service {
         } catch {
             let failure = Node.failure(of: error)
             failures.note(target.endpoint.description, error, logger)
-            try? await node.record(target, reached ?? target.node, failure)
+            do {
+                try await node.record(target, reached ?? target.node, failure)
+            } catch {
+                logger.error(
+                    "cannot write down how an attempt ended",
+                    metadata: ["address": "\(target.endpoint)", "error": "\(error)"])
+            }
             return backoff.failed(random: .random(in: 0...UInt64.max))
         }
     }

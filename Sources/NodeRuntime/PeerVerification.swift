@@ -148,6 +148,7 @@ extension Node {
                     ?? PeerSyncFailure(kind: .interrupted, message: "The peer left before it was done."))
         } catch {
             driver.stop()
+            // What went wrong first is what is told.
             _ = try? await session.value
             throw error
         }

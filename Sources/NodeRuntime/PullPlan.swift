@@ -37,6 +37,7 @@ final class RehearsalIntake: Sendable {
         state.withLock { state in
             var tally = Tally()
             for sealed in batch {
+                // The rehearsal proves them all, and says which does not read.
                 guard let header = try? ChangeSetCodec.decodeHeader(sealed.body) else { continue }
                 state.applied[header.origin] = max(state.applied[header.origin], header.sequence)
                 tally += Tally(

@@ -16,7 +16,7 @@ actor QuestionGate {
         defer {
             let rest = min(ContinuousClock.now - began, Self.longestRest)
             Task {
-                try? await Task.sleep(for: rest)
+                await pause(for: rest)
                 leave()
             }
         }

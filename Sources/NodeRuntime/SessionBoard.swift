@@ -75,7 +75,7 @@ final class SessionBoard: Sendable {
         for driver in open { driver.stop() }
         let deadline = ContinuousClock.now.advanced(by: limit)
         while ContinuousClock.now < deadline, state.withLock({ !$0.sessions.isEmpty }) {
-            try? await Task.sleep(for: .milliseconds(20))
+            await pauseFully(for: .milliseconds(20))
         }
     }
 }

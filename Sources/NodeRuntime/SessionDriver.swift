@@ -207,7 +207,7 @@ final class SessionDriver: Sendable {
                 inboxEnd.yield(.transportClosed("the peer kept the session alive and did nothing for \(quiet) s"))
                 return
             }
-            try? await Task.sleep(for: .seconds(Int64(Self.patienceSeconds) - quiet))
+            await pause(for: .seconds(Int64(Self.patienceSeconds) - quiet))
         }
     }
 

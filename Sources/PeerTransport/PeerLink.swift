@@ -187,6 +187,7 @@ public final class PeerLink: Sendable {
     public func close() async {
         guard !queues.isClosed.load(ordering: .acquiring) else { return }
         onLoop { $0.close() }
+        // However it closed, it is closed.
         try? await channel.closeFuture.get()
     }
 

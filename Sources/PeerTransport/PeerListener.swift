@@ -66,6 +66,7 @@ public final class PeerListener: Sendable {
     /// it returns or they are closed.
     public func close() async {
         let handshaking = ledger.state.withLock { $0.close() }
+        // What cannot be closed is closed already.
         try? await channel.close().get()
         for channel in handshaking { try? await channel.close().get() }
     }

@@ -88,6 +88,7 @@ final class BenchWorkspace {
         try first.run("init", "--workspace", "bench", "--name", "first")
     }
 
+    // What stays lies under the directory for temporary files.
     deinit { try? FileManager.default.removeItem(atPath: directory) }
 
     func admit() throws -> BenchNode {
@@ -100,5 +101,6 @@ final class BenchWorkspace {
         return node
     }
 
+    /// Makes room; what stays goes with the rest.
     func remove(_ node: BenchNode) { try? FileManager.default.removeItem(atPath: node.data) }
 }

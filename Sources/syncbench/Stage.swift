@@ -63,6 +63,7 @@ final class Stage {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     }
 
+    // What stays lies under the directory for temporary files.
     deinit { try? FileManager.default.removeItem(at: directory) }
 
     var author: SoleAuthor { SoleAuthor(publicKey: key.publicKey) }
@@ -81,6 +82,7 @@ final class Stage {
         return folder.path
     }
 
+    /// Makes room; there may be no log beside the file.
     func remove(_ path: String) {
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
     }

@@ -87,6 +87,7 @@ public struct ArticleReader {
                 // A single item either way; but a line this long had better be read as a line.
                 return beginning.count < guessByteCount ? .ninjs : .jsonl
             }
+            // Lines of JSON, where the first of them is JSON by itself.
             return (try? JSON(parsing: content[..<lineEnd])) == nil ? .ninjs : .jsonl
         case UInt8(ascii: "["):
             // `[Update] Ministers …` is a wire story; an array of items goes on with an object.

@@ -201,8 +201,10 @@ struct Connections: Sendable {
             try translatingErrors {
                 try pool.writeWithoutTransaction { database in
                     try database.execute(sql: "PRAGMA synchronous = NORMAL")
-                    defer { try? database.execute(sql: "PRAGMA synchronous = FULL") }
-                    return try immediate(database, body)
+                    let result = Result { try immediate(database, body) }
+                    // Whatever came of it: everything else that this connection commits is synced, or it commits nothing.
+                    try database.execute(sql: "PRAGMA synchronous = FULL")
+                    return try result.get()
                 }
             }
         }

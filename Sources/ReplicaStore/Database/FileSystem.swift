@@ -38,6 +38,7 @@ public struct FileSystem: Hashable, Sendable {
 
     func remove(_ path: String) {
         guard vfs == nil else { return }
+        // What is in the way of it is in the way of the next who wants the name, and is told then.
         try? FileManager.default.removeItem(atPath: path)
     }
 

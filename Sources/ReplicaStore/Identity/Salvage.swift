@@ -30,6 +30,7 @@ extension Replica {
         let (application, _) = try Connections.marks(path: path)
         guard application == Schema.applicationID else { throw Self.notAReplica(path) }
         let old = try Connections(path: path, readOnly: true)
+        // It was only read: there is nothing to lose.
         defer { try? old.close() }
         var report = SalvageReport()
         let actions = try old.read { reader in

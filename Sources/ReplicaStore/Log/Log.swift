@@ -98,8 +98,8 @@ struct Log {
         var backlog = Backlog.none
         for record in origins.records where record.applied > vector[record.origin] {
             let known = vector[record.origin]
-            guard let before = totals(record.origin, known),
-                let first = firstStamp(Dot(origin: record.origin, sequence: known.next))
+            guard let before = try totals(record.origin, known),
+                let first = try firstStamp(Dot(origin: record.origin, sequence: known.next))
             else { throw ReplicaError.damaged("the log of \(record.origin) after \(known)") }
             backlog.changeSets += record.applied.rawValue - known.rawValue
             backlog.changes += record.totals.changes - before.changes
@@ -109,25 +109,27 @@ struct Log {
         return backlog
     }
 
-    func totals(_ origin: Origin, _ sequence: SequenceNumber) -> Totals? {
+    func totals(_ origin: Origin, _ sequence: SequenceNumber) throws -> Totals? {
         guard sequence > .zero else { return .zero }
-        return find("SELECT changes, bytes FROM sync_change_sets WHERE origin = ? AND seq = ?", origin, sequence) {
+        return try find("SELECT changes, bytes FROM sync_change_sets WHERE origin = ? AND seq = ?", origin, sequence) {
             Totals(changes: UInt64(bitPattern: $0.integer(0)), bytes: UInt64(bitPattern: $0.integer(1)))
         }
     }
 
-    func firstStamp(_ dot: Dot) -> Stamp? {
-        find("SELECT first_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?", dot.origin, dot.sequence) {
+    func firstStamp(_ dot: Dot) throws -> Stamp? {
+        try find("SELECT first_stamp FROM sync_change_sets WHERE origin = ? AND seq = ?", dot.origin, dot.sequence) {
             Stamp(rawValue: $0.integer(0))
         } ?? nil
     }
 
-    /// A failing read counts as not found: the caller says what that means.
-    private func find<T>(_ sql: String, _ origin: Origin, _ sequence: SequenceNumber, _ body: (Statement) -> T) -> T? {
-        guard let record = origins[origin], let statement = try? reader.prepare(sql) else { return nil }
+    private func find<T>(
+        _ sql: String, _ origin: Origin, _ sequence: SequenceNumber, _ body: (Statement) -> T
+    ) throws -> T? {
+        guard let record = origins[origin] else { return nil }
+        let statement = try reader.prepare(sql)
         statement.bind(1, record.number)
         statement.bind(2, Int64(bitPattern: sequence.rawValue))
-        return (try? statement.first { body(statement) }) ?? nil
+        return try statement.first { body(statement) }
     }
 }
 
@@ -227,13 +229,15 @@ struct LargeValues {
     }
 }
 
-/// What the log tells of origins' totals, within one snapshot.
+/// What the log tells of origins' totals, within one snapshot. What cannot be read is not known, as a figure of lag may be.
 public struct LogFigures {
     let log: Log
 
     /// Everything an origin wrote up to and with a change set; nil where it is not in the log.
-    public func totals(_ origin: Origin, _ sequence: SequenceNumber) -> Totals? { log.totals(origin, sequence) }
+    public func totals(_ origin: Origin, _ sequence: SequenceNumber) -> Totals? {
+        (try? log.totals(origin, sequence)) ?? nil
+    }
 
     /// When a change set was written: its first stamp; nil where it is not in the log.
-    public func writtenAt(_ dot: Dot) -> WallClock? { log.firstStamp(dot)?.wallClock }
+    public func writtenAt(_ dot: Dot) -> WallClock? { (try? log.firstStamp(dot))??.wallClock }
 }

@@ -65,10 +65,10 @@ extension Verification {
         let key = Ledger.key(table: table.name, id: rowID, field: field, version: version)
         if row[1].string != key { add("its key is \(row[1].string ?? "none") where the lost write makes it \(key)") }
         guard !distrusted.contains(version.dot) else { return }
-        func written(_ version: Version) -> LoggedContents.Written? {
-            (try? contents.written(by: version, table: table.name, id: rowID, field: field)) ?? nil
+        func written(_ version: Version) throws -> LoggedContents.Written? {
+            try contents.readable(version, table: table.name, id: rowID, field: field)
         }
-        guard let lost = written(version) else { return add("the lost write is not in the log") }
+        guard let lost = try written(version) else { return add("the lost write is not in the log") }
         try checkValues(of: number, lost.content, add)
         let known = try writes(of: rowNumber, fieldNumber, table, origins)
 
@@ -81,7 +81,7 @@ extension Verification {
                 continue
             }
             guard !distrusted.contains(other.dot) else { return }
-            let winner = written(other)
+            let winner = try written(other)
             if winner == nil { add("the write it lost to, \(other), is not in the log") }
             let isShown = try LoggedContents.isShown(lost, beside: winner) { content in
                 try known.contains { seen in

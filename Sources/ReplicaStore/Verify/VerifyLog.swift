@@ -194,7 +194,7 @@ extension Verification {
             guard !distrusted.contains(dot) else { return }
             let header = row[4].bytes.flatMap { try? ChangeSetCodec.decodeHeader($0) }
             let other = try origins.origin(numbers[2])
-            // One that states another sequence was reported with its change set.
+            // One that states another sequence, or a body that does not read, was reported with its change set.
             guard header?.contextChanges[other] ?? .zero == .zero else { return }
             report.add(
                 .context, "no signed body says that it had seen \(other):\(seen)", table: "sync_contexts", dot: dot)

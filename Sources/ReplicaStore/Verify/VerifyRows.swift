@@ -154,8 +154,7 @@ extension Verification {
         for field in numbers {
             let name =
                 field == CompiledField.existence ? LoggedContents.existenceName : names[field] ?? "number \(field)"
-            let content = try? contents.written(by: version, table: table.name, id: id, field: name)
-            if content == nil {
+            if try contents.readable(version, table: table.name, id: id, field: name) == nil {
                 report.add(
                     .unsignedWrite, "no change set in the log writes this at \(stamp)", table: table.name, id: id,
                     field: name, dot: version.dot)

@@ -193,6 +193,7 @@ extension Verification {
     /// The order of winners: stamp, then origin by its name.
     private func precedes(_ left: (stamp: Int64, origin: Int64), _ right: (stamp: Int64, origin: Int64)) -> Bool {
         guard left.stamp == right.stamp else { return left.stamp < right.stamp }
+        // Numbers that lead to no origin are `checkVectors`' to report.
         guard let a = try? origins?.origin(left.origin), let b = try? origins?.origin(right.origin) else {
             return false
         }

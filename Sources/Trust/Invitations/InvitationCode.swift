@@ -178,6 +178,7 @@ public struct InvitationCode: Hashable, Sendable {
             addresses.append(address)
         }
         guard reader.rest.isEmpty else { return nil }
+        // Whatever it breaks of the form, it is no code.
         return try? InvitationCode(
             workspace: workspace, authorityFingerprint: fingerprint, secret: InvitationSecret(bytes: Array(secret)),
             expiresAt: WallClock(milliseconds: expiresAt), addresses: addresses)

@@ -180,6 +180,7 @@ private struct Stored: Codable {
         }
     }
 
+    /// Nil where the file holds none: whoever reads it says which file.
     static func decode(_ contents: [UInt8]) -> Invitation? {
         guard let stored = try? JSONDecoder().decode(Stored.self, from: Data(contents)), stored.version == 1,
             let id = Hexadecimal.decode(stored.id).flatMap({ InvitationID(bytes: $0) }),

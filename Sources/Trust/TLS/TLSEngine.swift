@@ -200,6 +200,7 @@ public final class TLSEngine {
         var result = Result<Int, TLSFailure>.success(0)
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
             result = Result { () throws(TLSFailure) in try read(into: UnsafeMutableRawBufferPointer(buffer)) }
+            // A failure is thrown below.
             count = (try? result.get()) ?? 0
         }
         _ = try result.get()

@@ -114,6 +114,7 @@ private struct ImportRun {
         } catch {
             // The replica or the disk: nothing further can come in.
             bar.finish()
+            // What is in stands on paper as well as that goes; what went wrong first is what is told.
             if json { try? document.end() }
             throw error
         }
