@@ -212,6 +212,33 @@ import Testing
         try expectAlike(a, b, c, in: workspace)
     }
 
+    /// A replica of a program whose graveyards had no types.
+    @Test func anOlderGraveyardIsMadeAnew() throws {
+        let workspace = try TestWorkspace()
+        let old = try workspace.replica("old", tables: [Self.narrow])
+        let (a, b) = (
+            try workspace.replica("a", tables: [Self.defaults]), try workspace.replica("b", tables: [Self.defaults])
+        )
+        try old.execute("INSERT INTO typed VALUES ('x', 1), ('y', 2)")
+        try workspace.pull(a, from: old)
+        try a.execute("DELETE FROM typed WHERE id = 'x'")
+        try workspace.pull(b, from: old)
+        try workspace.pull(b, from: a)
+        try a.connections.engineWrite { writer in
+            try writer.executeAll(
+                """
+                DROP TABLE sync_graveyard_typed;
+                CREATE TABLE sync_graveyard_typed(id TEXT PRIMARY KEY NOT NULL, i, f DEFAULT (0), d DEFAULT (0),
+                    k DEFAULT ('7'), s DEFAULT ('1.5'), z DEFAULT (2.0));
+                INSERT INTO sync_graveyard_typed(id, i) VALUES ('x', 1);
+                UPDATE sync_settings SET value = 'as it was declared then' WHERE name = 'declared';
+                """)
+        }
+        #expect(try differences(a, b) != [])
+        let reopened = try Replica.open(at: a.path, key: a.key, tables: [Self.defaults], clock: a.clock)
+        try expectAlike(b, reopened, in: workspace)
+    }
+
     // MARK: Values that came before their column
 
     /// They move in where the column keeps them.
