@@ -30,7 +30,8 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 /// program that libFuzzer drives.
 let isFuzzing = Context.environment["SYNCNODE_FUZZ"] != nil
 let fuzzed: [Target.Dependency] = [
-    "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
+    "Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore",
+    "PeerTransport",
     nioCore,
 ]
 let fuzzing: Target =
@@ -57,6 +58,9 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        // Chance that can be had again, for simulations and tests.
+        library("Chance", []),
+
         // The pure core: no input or output, no clock, no random source.
         library("ReplicationModel", []),
         library("ReplicationWire", ["ReplicationModel", protobuf]),
@@ -91,8 +95,8 @@ let package = Package(
         library(
             "SimulationKit",
             [
-                "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "ReplicaExchange",
-                "CSQLite",
+                "Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore",
+                "ReplicaExchange", "CSQLite",
             ]),
         .executableTarget(
             name: "syncsim", dependencies: ["SimulationKit", "ReplicationModel", argumentParser],
@@ -107,12 +111,12 @@ let package = Package(
             swiftSettings: strict),
 
         tests("ReplicationModelTests", ["ReplicationModel"]),
-        tests("ConformanceTests", ["ReplicationModel", "ReplicationWire", "Trust"]),
-        tests("ReplicationCoreTests", ["ReplicationModel", "ReplicationWire", "ReplicationCore"]),
+        tests("ConformanceTests", ["Chance", "ReplicationModel", "ReplicationWire", "Trust"]),
+        tests("ReplicationCoreTests", ["Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore"]),
         tests("TrustTests", ["ReplicationModel", "Trust"]),
         tests(
             "ReplicaStoreTests",
-            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "CSQLite"]),
+            ["Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "CSQLite"]),
         tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
         tests(
             "PeerTransportTests",
@@ -123,13 +127,13 @@ let package = Package(
         tests(
             "SimulationTests",
             [
-                "SimulationKit", "syncsim", "ReplicationModel", "ReplicaExchange", "ReplicaStore", "Trust",
+                "Chance", "SimulationKit", "syncsim", "ReplicationModel", "ReplicaExchange", "ReplicaStore", "Trust",
             ]),
         fuzzing,
         // The real binary, and enough of its parts to play a peer that lies.
         tests(
             "ProcessTests",
-            ["syncnode", "ReplicationModel", "ReplicationWire", "Trust", "PeerTransport", nioCore, nioPosix]),
+            ["Chance", "syncnode", "ReplicationModel", "ReplicationWire", "Trust", "PeerTransport", nioCore, nioPosix]),
     ],
     swiftLanguageModes: [.v6]
 )

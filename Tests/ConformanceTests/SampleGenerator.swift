@@ -1,22 +1,10 @@
 // Random change sets that obey every rule, from a seed.
+import Chance
 import ReplicationModel
 
-/// SplitMix64: a seed replays.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
 struct SampleGenerator {
-    var random: SeededGenerator
-    init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+    var random: SeededRandom
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
     mutating func changeSet(tables tableCount: ClosedRange<Int> = 1...4) -> ChangeSet {
         let sequence = Bool.random(using: &random) ? 1 : number(of: 2...UInt64(Int64.max))

@@ -1,4 +1,5 @@
 // Every fuzz target over its seeds, what fuzzing found before, and mutations of both that are the same in every run.
+import Chance
 import Foundation
 import Testing
 
@@ -61,17 +62,10 @@ extension FuzzTarget: CustomTestStringConvertible {
 
 /// Changes bytes as a fuzzer does, the same in every run.
 private struct Mutator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
+    private var random: SeededRandom
+    init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
-    /// SplitMix64.
-    private mutating func number(_ count: Int) -> Int {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return Int((mixed ^ (mixed >> 31)) % UInt64(max(count, 1)))
-    }
+    private mutating func number(_ count: Int) -> Int { random.below(max(count, 1)) }
 
     mutating func mutation(of sample: [UInt8], among samples: [[UInt8]]) -> [UInt8] {
         var bytes = sample

@@ -1,4 +1,5 @@
 // kill -9 of either side at random moments of a sync of 20,000 rows.
+import Chance
 import Foundation
 import Testing
 
@@ -29,7 +30,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(6))) func nothingIsLostToKills() async throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

@@ -1,4 +1,5 @@
 // kill -9, over and over, of whatever writes: importers, sealing, the service, and migrations.
+import Chance
 import Foundation
 import Testing
 
@@ -18,7 +19,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(10))) func importersAndSeals() async throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -65,7 +66,7 @@ import Testing
 
     /// The service is killed while others write, on its own machine and by the network.
     @Test(.timeLimit(.minutes(10))) func theService() async throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])
@@ -131,7 +132,7 @@ import Testing
         """
 
     @Test(.timeLimit(.minutes(10))) func migrations() async throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

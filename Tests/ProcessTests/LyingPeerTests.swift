@@ -1,4 +1,5 @@
 // Members that break the rules: each is refused with its own error, or what it sent is held; the replica stays as it was.
+import Chance
 import Foundation
 import ReplicationModel
 import ReplicationWire
@@ -55,7 +56,7 @@ import Trust
 
     @Test(.timeLimit(.minutes(5))) func whatWasChangedOnTheWayIsRefused() async throws {
         let stage = try await stage()
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         // The store's tests flip every byte; here a few, each over a connection of its own.
         for _ in 0..<8 {
             var body = stage.first.body

@@ -1,4 +1,5 @@
 // Restored, copied and moved nodes, as operators make them: the real program, real files, kill -9.
+import Chance
 import Foundation
 import Testing
 
@@ -239,7 +240,7 @@ import Testing
 
     /// kill -9 of a writer that seals and sends all the time: no fork, and no new origin either.
     @Test(.timeLimit(.minutes(4))) func killsWhileSealingAndSendingForkNothing() async throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let bureaus = try Bureaus()
         let nodes = try await bureaus.workspace("hq", "istanbul")
         let (hq, istanbul) = (nodes[0], nodes[1])

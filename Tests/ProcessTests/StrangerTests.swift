@@ -1,4 +1,5 @@
 // Who is refused before a single frame is read: no TLS 1.3, no certificate, another authority's, an expired one, garbage.
+import Chance
 import Foundation
 import ReplicationModel
 import Testing
@@ -63,7 +64,7 @@ import Trust
                 except OSError: answer = b""
                 print(answer.hex())
                 """
-            var random = SeededRandom()
+            var random = SeededRandom.ofTest()
             let noise = (0..<512).map { _ in UInt8.random(in: 0...255, using: &random) }
             for bytes in [
                 Array("GET / HTTP/1.1\r\nHost: hq\r\n\r\n".utf8), noise, [0, 0, 0, 0], [0xff, 0xff, 0xff, 0xff, 1],

@@ -1,6 +1,7 @@
 // Verifying finds a flipped bit wherever it is: in each column of each table, and anywhere in the file.
 //
 // The columns are read from the file, so a table that is added later is tested or must be argued for in `Unverifiable`.
+import Chance
 import Foundation
 import ReplicationModel
 import Testing
@@ -112,7 +113,7 @@ import Testing
     }
 
     @Test(arguments: 0..<2) func aFlippedBitInAnyColumnIsFoundAndPlaced(round: Int) throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let fixture = try DamageFixture()
         let whole = try fixture.open(try fixture.copyFile())
         try whole.expectSound(fixture.workspace.authors)
@@ -157,7 +158,7 @@ import Testing
     }
 
     @Test func aFlippedBitAnywhereInTheFileIsFoundOrChangesNothing() throws {
-        var random = SeededRandom()
+        var random = SeededRandom.ofTest()
         let fixture = try DamageFixture()
         let original = try fixture.open(try fixture.copyFile())
         let expected = try contents(original)

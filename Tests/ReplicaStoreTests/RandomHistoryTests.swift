@@ -1,5 +1,6 @@
 // Random histories: programs that write in every way SQL has, replicas that meet in any order and part in the middle.
 // Afterwards every replica is what the Oracle says, and equal to every other.
+import Chance
 import ReplicationModel
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 
 @Suite struct RandomHistoryTests {
     @Test(arguments: 0..<60) func everyReplicaIsWhatTheOracleSays(seed: Int) throws {
-        var random = RandomWrites(seed: UInt64(seed))
+        var random = SeededRandom(seed: UInt64(seed))
         let workspace = try TestWorkspace()
         let replicas = try (0..<Int.random(in: 2...4, using: &random)).map { try workspace.replica("r\($0)") }
         for _ in 0..<Int.random(in: 10...90, using: &random) {

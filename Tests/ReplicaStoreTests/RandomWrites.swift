@@ -1,21 +1,10 @@
-// Random numbers from a seed, and programs that write in every way SQL has.
+// Programs that write in every way SQL has, at random.
+import Chance
 import ReplicationModel
 
 @testable import ReplicaStore
 
-/// SplitMix64, and what tests draw from it.
-struct RandomWrites: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededRandom {
     /// True once in so many times.
     mutating func oneIn(_ times: Int) -> Bool { Int.random(in: 0..<times, using: &self) == 0 }
 
@@ -33,7 +22,7 @@ struct RandomWrites: RandomNumberGenerator {
         } catch is RolledBack {}
     }
 
-    private mutating func statement(_ writer: Writer) throws {
+    fileprivate mutating func statement(_ writer: Writer) throws {
         let id = Value("n\(Int.random(in: 0..<4, using: &self))")
         let small = Value("v\(Int.random(in: 0..<1_000_000, using: &self))")
         let large = Value(String(repeating: "x", count: 300) + "\(Int.random(in: 0..<1_000_000, using: &self))")

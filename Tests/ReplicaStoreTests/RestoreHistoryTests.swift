@@ -1,5 +1,6 @@
 // Random histories of a node that is backed up, restored, copied, carried off, crashes and loses its mark, beside peers
 // that do not: no fork ever, everything that was sent comes back, and in the end all are equal.
+import Chance
 import Foundation
 import ReplicationModel
 import Testing
@@ -27,7 +28,7 @@ import Trust
     }
 
     @Test(arguments: 0..<40) func noHistoryForks(seed: Int) throws {
-        var random = RandomWrites(seed: UInt64(seed))
+        var random = SeededRandom(seed: UInt64(seed))
         let workspace = try TestWorkspace()
         let (node, first) = try MarkedNode.make("a", in: workspace)
         var places = [Place(node, first)]
@@ -79,7 +80,7 @@ import Trust
     }
 
     /// By the program, or as a copy of the file while nothing has it open.
-    private func backUp(_ place: Place, _ name: String, _ workspace: TestWorkspace, _ random: inout RandomWrites) throws
+    private func backUp(_ place: Place, _ name: String, _ workspace: TestWorkspace, _ random: inout SeededRandom) throws
     {
         let file = place.node.directory.path + "-backup-" + name
         if random.oneIn(2) {
@@ -93,7 +94,7 @@ import Trust
     }
 
     private func restore(
-        _ place: Place, _ workspace: TestWorkspace, _ peers: [Replica], _ random: inout RandomWrites,
+        _ place: Place, _ workspace: TestWorkspace, _ peers: [Replica], _ random: inout SeededRandom,
         _ tally: inout Tally
     ) throws {
         guard let backup = place.backups.randomElement(using: &random) else { return }
@@ -122,7 +123,7 @@ import Trust
         #expect(try (place.replica.origin == origin) == wasWhole)
     }
 
-    private func loseMark(_ place: Place, _ random: inout RandomWrites, _ tally: inout Tally) throws {
+    private func loseMark(_ place: Place, _ random: inout SeededRandom, _ tally: inout Tally) throws {
         // Under the open replica, too.
         let isClosed = random.oneIn(2)
         if isClosed { try place.replica.close() }

@@ -3,20 +3,6 @@ import ReplicationCore
 import ReplicationModel
 import ReplicationWire
 
-/// A deterministic source of numbers (SplitMix64), so that a failing seed replays.
-struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
-
 let workspace = WorkspaceID(Identifier128(high: 7, low: 7))
 
 func node(_ number: UInt64) -> NodeID { NodeID(Identifier128(high: number, low: number)) }

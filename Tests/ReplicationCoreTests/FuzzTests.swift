@@ -1,4 +1,5 @@
 // A hostile peer: any frame in any state, and any bytes. Nothing may trap.
+import Chance
 import ReplicationCore
 import ReplicationModel
 import ReplicationWire
@@ -8,7 +9,7 @@ import Testing
     @Test(arguments: 0..<40)
     func anyFrameInAnyStateEndsOrIsTaken(block: Int) {
         for run in 0..<50 {
-            var random = SeededNumbers(seed: UInt64(block * 50 + run + 1))
+            var random = SeededRandom(seed: UInt64(block * 50 + run + 1))
             let replica = FakeReplica(node(1))
             for _ in 0..<4 { replica.write(as: origin(1), large: [300]) }
             let modes: [SyncMode] = [.pull, .push, .sync, .live]
@@ -54,7 +55,7 @@ import Testing
     }
 
     @Test func anyBytesAreAFrameOrAreRefused() {
-        var random = SeededNumbers(seed: 11)
+        var random = SeededRandom(seed: 11)
         var samples: [[UInt8]] = []
         let replica = FakeReplica(node(1))
         replica.write(as: origin(1), large: [300, 400])
@@ -77,11 +78,11 @@ import Testing
         #expect(refused > 1_000 && refused < 20_000)
     }
 
-    private func pick<Choice>(_ choices: [Choice], _ random: inout SeededNumbers) -> Choice {
+    private func pick<Choice>(_ choices: [Choice], _ random: inout SeededRandom) -> Choice {
         choices[Int.random(in: 0..<choices.count, using: &random)]
     }
 
-    private func randomInput(_ random: inout SeededNumbers, _ replica: FakeReplica) -> SessionInput {
+    private func randomInput(_ random: inout SeededRandom, _ replica: FakeReplica) -> SessionInput {
         switch Int.random(in: 0...24, using: &random) {
         case 0: return .timer(SessionTimer.allCases.randomElement(using: &random) ?? .greeting)
         case 1:
@@ -95,7 +96,7 @@ import Testing
         }
     }
 
-    private func randomVector(_ random: inout SeededNumbers) -> VersionVector {
+    private func randomVector(_ random: inout SeededRandom) -> VersionVector {
         var result = VersionVector()
         for _ in 0..<Int.random(in: 0...3, using: &random) {
             let sequence = pick([1, 2, 5, 1 << 48] as [UInt64], &random)
@@ -104,7 +105,7 @@ import Testing
         return result
     }
 
-    private func randomGreeting(_ random: inout SeededNumbers, honest: Bool) -> Greeting {
+    private func randomGreeting(_ random: inout SeededRandom, honest: Bool) -> Greeting {
         let clock = pick([0, 1 << 53, -(1 << 53), 5] as [Int64], &random)
         return Greeting(
             workspace: workspace, node: node(honest ? 2 : UInt64.random(in: 1...3, using: &random)),
@@ -117,7 +118,7 @@ import Testing
             baseUnknown: Int.random(in: 0...5, using: &random) == 0)
     }
 
-    private func randomFrame(_ random: inout SeededNumbers, _ replica: FakeReplica) -> ExchangeFrame {
+    private func randomFrame(_ random: inout SeededRandom, _ replica: FakeReplica) -> ExchangeFrame {
         let number = pick([0, 1, 700, 1 << 53] as [UInt64], &random)
         let clock = WallClock(milliseconds: pick([0, 1 << 53, -(1 << 53)] as [Int64], &random))
         let dot = Dot(origin: origin(UInt64.random(in: 1...4, using: &random)), sequence: SequenceNumber(number >> 5))

@@ -1,4 +1,5 @@
 // Sessions joined by links on a virtual clock. Every frame goes through its bytes.
+import Chance
 import ReplicationCore
 import ReplicationModel
 import ReplicationWire
@@ -8,9 +9,9 @@ final class World {
     private(set) var microseconds: Int64 = 1_000_000
     private var events: [(at: Int64, order: Int, action: () -> Void)] = []
     private var order = 0
-    var random: SeededNumbers
+    var random: SeededRandom
 
-    init(seed: UInt64 = 1) { random = SeededNumbers(seed: seed) }
+    init(seed: UInt64 = 1) { random = SeededRandom(seed: seed) }
 
     func now(skew: Int64) -> Moment {
         Moment(

@@ -1,4 +1,5 @@
 // Comparing by ranges: exactly the differences, for little, and no peer keeps it going.
+import Chance
 import ReplicationCore
 import ReplicationModel
 import ReplicationWire
@@ -120,7 +121,7 @@ extension Array {
     }
 
     @Test(arguments: [1, 2, 10, 90]) func differencesAreFoundForTheirNumberTimesTheLogarithm(count: Int) throws {
-        var random = SeededNumbers(seed: UInt64(count))
+        var random = SeededRandom(seed: UInt64(count))
         let here = SortedItems(count: 100_000)
         var there = here
         let changed = Array(here.keys.shuffled(using: &random).prefix(count))
@@ -167,7 +168,7 @@ extension Array {
     }
 
     @Test func aPeerThatLiesEndsItOrIsToldOff() throws {
-        var random = SeededNumbers(seed: 5)
+        var random = SeededRandom(seed: 5)
         let items = SortedItems(count: 3_000)
         func number() -> UInt64 { UInt64.random(in: 0...1 << 53, using: &random) }
         // Counts and fingerprints made up: it ends all the same.

@@ -1,4 +1,5 @@
 // Whole histories from one number: random writes, sessions, cuts, windows, holds; then everyone meets and agrees.
+import Chance
 import ReplicationCore
 import ReplicationModel
 import ReplicationWire
@@ -9,7 +10,7 @@ import Testing
     func whateverHappenedEveryoneAgreesInTheEnd(seed: Int) {
         let network = Network(seed: UInt64(seed))
         network.jitters = true
-        var random = SeededNumbers(seed: UInt64(seed) &* 7_919)
+        var random = SeededRandom(seed: UInt64(seed) &* 7_919)
         let replicas = (1...3).map { FakeReplica(node(UInt64($0))) }
         func write() {
             let index = Int.random(in: 0..<3, using: &random)

@@ -1,4 +1,5 @@
 // SQLite on a virtual disk: what was committed survives the power going; what fails says so; the clock is the machine's.
+import Chance
 import ReplicaStore
 import ReplicationModel
 import Testing

@@ -3,6 +3,7 @@
 // Invariant: what SQLite reads, writes, locks and takes for the time goes through one machine, and touches no other.
 
 internal import CSQLite
+internal import Chance
 internal import ReplicaStore
 internal import ReplicationModel
 internal import Synchronization

@@ -2,6 +2,8 @@
 //
 // Invariant: after `losePower` every file holds what was synced, and of what was not any part; after `kill` what was written.
 
+internal import Chance
+
 /// How a disk operation fails.
 enum DiskFault: Hashable {
     /// The operation fails, once.

@@ -2,6 +2,8 @@
 //
 // Invariant: `durable` is what the last sync made safe; everything since is in `unsynced`, in order.
 
+internal import Chance
+
 final class VirtualFile {
     private enum Change {
         case write(offset: Int, bytes: FileBytes)

@@ -2,6 +2,7 @@
 //
 // Invariant: nodes are compared with each other and with the model; equal mistakes on all nodes are found by the second.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel

@@ -2,6 +2,7 @@
 //
 // Invariant: what arrives is a prefix of what was sent; once an end is closed nothing arrives there any more.
 
+internal import Chance
 internal import ReplicationWire
 
 /// Which end.

@@ -2,6 +2,7 @@
 //
 // Invariant: the book learns of it from the rows before and after, as it learns of a program's writes.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel

@@ -2,6 +2,7 @@
 //
 // Invariant: whatever a node was told is committed, or told others that it has, is there after every restart.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel

@@ -2,6 +2,7 @@
 //
 // Invariant: outputs are done in order; what a process began ends with it.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicationCore
 internal import ReplicationModel

@@ -2,6 +2,7 @@
 //
 // Invariant: what a transaction did is told from the rows before and after each of its statements, by plain SELECTs.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel

@@ -2,6 +2,7 @@
 //
 // Invariant: a kind of fault that is left out takes its turn and does nothing, so that everything else stays as it was.
 
+internal import Chance
 internal import ReplicationModel
 
 extension Simulation {

@@ -2,6 +2,7 @@
 //
 // Invariant: a run is a function of its options; nothing else, no clock, no address, no hash order, reaches the trace.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationCore

@@ -2,6 +2,7 @@
 //
 // Invariant: a step that cannot be taken, for its node is down or alone, is spent all the same: steps are told by number.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationCore

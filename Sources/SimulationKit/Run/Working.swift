@@ -2,6 +2,7 @@
 //
 // Invariant: after everything that a node's replica did, its vector has only grown, and what it sealed is what was written.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationCore
