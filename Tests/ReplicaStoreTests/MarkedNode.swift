@@ -37,6 +37,13 @@ final class MarkedNode: Sendable {
         return (node, try node.create(in: workspace))
     }
 
+    /// A workspace with a node that has a mark, its replica, and the replica of a peer.
+    static func withPeer() throws -> (TestWorkspace, MarkedNode, Replica, peer: Replica) {
+        let workspace = try TestWorkspace()
+        let (node, replica) = try make("a", in: workspace)
+        return (workspace, node, replica, try workspace.replica("b"))
+    }
+
     func create(in workspace: TestWorkspace) throws -> Replica {
         try Replica.create(
             at: path, workspace: workspace.workspace, key: key, incarnation: Replica.randomIncarnation(),
@@ -148,5 +155,28 @@ final class ForkWatch {
                 Issue.record("a fork: two change sets are called \(dot)", sourceLocation: location)
             }
         }
+    }
+}
+
+extension TestWorkspace {
+    /// Both have what either has.
+    func meet(_ one: Replica, _ other: Replica) throws {
+        try pull(one, from: other)
+        try pull(other, from: one)
+        try pull(one, from: other)
+    }
+}
+
+extension Replica {
+    func note(_ id: String, _ title: String) throws {
+        try execute("INSERT OR REPLACE INTO notes(id, title) VALUES (?, ?)", [Value(id), Value(title)])
+    }
+
+    /// What the operator is told of, and nothing else.
+    func expectNotices(
+        _ kinds: ReplicaNotice.Kind..., sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let notices = try self.notices()
+        #expect(notices.map(\.kind) == kinds, "\(notices)", sourceLocation: sourceLocation)
     }
 }

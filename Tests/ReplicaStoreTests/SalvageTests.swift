@@ -1,0 +1,71 @@
+// A lost replica made anew, and what only its old file holds.
+import Foundation
+import ReplicationModel
+import Testing
+import Trust
+
+@testable import ReplicaStore
+
+@Suite struct SalvageTests {
+    private func values(_ replica: Replica) throws -> [String] {
+        try replica.contents("notes").map { "\($0[0].string ?? "") \($0[1].string ?? "") \($0[2].string ?? "-")" }
+    }
+
+    @Test func whatOnlyTheOldFileHasIsWrittenAgain() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        for id in ["same", "edited", "both", "gone", "gone here", "back", "deleted there"] {
+            try a.execute("INSERT INTO notes(id, title, body) VALUES (?, 'old', 'old')", [Value(id)])
+        }
+        try a.execute("DELETE FROM notes WHERE id = 'back'")
+        try workspace.pull(b, from: a)
+        // Sealed, and never sent.
+        try a.execute("UPDATE notes SET title = 'sealed' WHERE id IN ('edited', 'both')")
+        try a.execute("INSERT INTO notes(id, title) VALUES ('new', 'sealed')")
+        try a.execute("DELETE FROM notes WHERE id = 'gone'")
+        #expect(try a.undelete(table: "notes", id: RowID("back")))
+        try a.seal()
+        // And never sealed.
+        try a.execute("UPDATE notes SET body = 'unsealed' WHERE id IN ('edited', 'new', 'deleted there')")
+        try a.execute("DELETE FROM notes WHERE id = 'gone here'")
+        let expected = try values(a)
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let before = FileManager.default.contents(atPath: old)
+
+        try b.execute("UPDATE notes SET title = 'by another' WHERE id = 'both'")
+        try b.execute("DELETE FROM notes WHERE id = 'deleted there'")
+        let anew = try node.create(in: workspace)
+        try workspace.pull(anew, from: b)
+        let report = try anew.salvage(from: old)
+        #expect(
+            report.differing == [
+                SalvagedDifference(table: "notes", row: RowID("both"), field: "title"),
+                SalvagedDifference(table: "notes", row: RowID("deleted there"), field: nil),
+            ])
+        #expect(report.rows == 5)
+        #expect(
+            try values(anew)
+                == expected.filter { !$0.hasPrefix("deleted there") }.map {
+                    $0 == "both sealed old" ? "both by another old" : $0
+                })
+        try workspace.pull(b, from: anew)
+        #expect(try values(b) == values(anew))
+        try anew.expectSound(workspace.authors)
+        // A second time there is nothing left to do.
+        #expect(try anew.salvage(from: old).rows == 0)
+        #expect(FileManager.default.contents(atPath: old) == before)
+    }
+
+    @Test func anotherNodesFileIsRefused() throws {
+        let workspace = try TestWorkspace()
+        let (_, a) = try MarkedNode.make("a", in: workspace)
+        let (other, b) = try MarkedNode.make("b", in: workspace)
+        try b.close()
+        let error = #expect(throws: ReplicaError.self) { _ = try a.salvage(from: other.path) }
+        #expect(error?.code == .refused)
+        let text = workspace.directory.appendingPathComponent("text").path
+        try Data("no database at all".utf8).write(to: URL(fileURLWithPath: text))
+        #expect(throws: (any Error).self) { _ = try a.salvage(from: text) }
+    }
+}
