@@ -46,28 +46,7 @@ enum Figures {
     }
 
     /// RFC 3339 in UTC with milliseconds.
-    static func time(_ time: WallClock) -> String {
-        let days = Int((Double(time.milliseconds) / 86_400_000).rounded(.down))
-        let milliseconds = Int(time.milliseconds) - days * 86_400_000
-        let (year, month, day) = civil(days)
-        let seconds = milliseconds / 1000
-        return String(
-            format: "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, day, seconds / 3600, seconds / 60 % 60,
-            seconds % 60,
-            milliseconds % 1000)
-    }
-
-    /// The calendar date of a day since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-    private static func civil(_ days: Int) -> (Int, Int, Int) {
-        let z = days + 719_468
-        let era = (z >= 0 ? z : z - 146_096) / 146_097
-        let dayOfEra = z - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
-    }
+    static func time(_ time: WallClock) -> String { rfc3339(time, to: .milliseconds) }
 
     static func now() -> WallClock { WallClock(milliseconds: Int64((Date().timeIntervalSince1970 * 1000).rounded())) }
 }

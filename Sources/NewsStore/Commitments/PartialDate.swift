@@ -2,6 +2,8 @@
 //
 // Invariant: reading and writing depend on no clock, calendar setting or locale.
 
+internal import ReplicationModel
+
 /// A date known to the day, the month or the year. Its text is ISO 8601 cut to what is known, so that texts sort as the
 /// dates do.
 public struct PartialDate: Hashable, Sendable {
@@ -90,7 +92,7 @@ struct Moment: Hashable, Comparable {
             return nil
         }
         self.day = day
-        let midnight = Int64(daysSince1970(year: year, month: month, day: date)) * 86_400_000
+        let midnight = Int64(CivilDate(year: year, month: month, day: date).daysSince1970) * 86_400_000
         guard bytes.count > 10 else {
             milliseconds = midnight
             return
@@ -103,17 +105,12 @@ struct Moment: Hashable, Comparable {
 
     /// What has four digits of year in UTC: an offset may lead out of that, and could not be written.
     private static let writable =
-        Int64(daysSince1970(year: 0, month: 1, day: 1)) * 86_400_000..<Int64(
-            daysSince1970(year: 10_000, month: 1, day: 1)) * 86_400_000
+        Int64(CivilDate(year: 0, month: 1, day: 1).daysSince1970) * 86_400_000..<Int64(
+            CivilDate(year: 10_000, month: 1, day: 1).daysSince1970) * 86_400_000
 
     /// UTC, to the millisecond where there is one.
     var text: String {
-        let (days, time) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
-        let (day, rest) = time < 0 ? (days - 1, Int(time + 86_400_000)) : (days, Int(time))
-        let (year, month, date) = civilDate(daysSince1970: Int(day))
-        let clock = "\(padded(rest / 3_600_000, 2)):\(padded(rest / 60_000 % 60, 2)):\(padded(rest / 1000 % 60, 2))"
-        let fraction = rest % 1000 == 0 ? "" : ".\(padded(rest % 1000, 3))"
-        return "\(padded(year, 4))-\(padded(month, 2))-\(padded(date, 2))T\(clock)\(fraction)Z"
+        rfc3339(WallClock(milliseconds: milliseconds), to: milliseconds % 1000 == 0 ? .seconds : .milliseconds)
     }
 
     static func < (left: Moment, right: Moment) -> Bool { left.milliseconds < right.milliseconds }
@@ -152,34 +149,13 @@ private func timeOfDay(_ bytes: ArraySlice<UInt8>) -> Int64? {
     return Int64(time + sign * (hours * 60 + minutes) * 60_000)
 }
 
-/// Days from 1970-01-01 in the proleptic Gregorian calendar.
-func daysSince1970(year: Int, month: Int, day: Int) -> Int {
-    let shifted = month <= 2 ? year - 1 : year
-    let era = (shifted >= 0 ? shifted : shifted - 399) / 400
-    let yearOfEra = shifted - era * 400
-    let dayOfYear = (153 * ((month + 9) % 12) + 2) / 5 + day - 1
-    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-}
-
-/// The inverse of `daysSince1970`.
-func civilDate(daysSince1970 days: Int) -> (year: Int, month: Int, day: Int) {
-    let shifted = days + 719_468
-    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-    let dayOfEra = shifted - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let monthIndex = (5 * dayOfYear + 2) / 153
-    let month = monthIndex < 10 ? monthIndex + 3 : monthIndex - 9
-    return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthIndex + 2) / 5 + 1)
-}
-
 /// Today, in UTC, for commands that are given no date. Parsers never ask for it.
 extension PartialDate {
     /// Today's date in UTC by this machine's clock.
     public static func todayUTC() -> PartialDate {
         let days = wallClockMilliseconds() / 86_400_000
-        let (year, month, day) = civilDate(daysSince1970: Int(days))
-        return PartialDate(year: year, month: month, day: day) ?? PartialDate(unchecked: "1970-01-01")
+        let today = CivilDate(daysSince1970: Int(days))
+        return PartialDate(year: today.year, month: today.month, day: today.day) ?? PartialDate(unchecked: "1970-01-01")
     }
 
     private init(unchecked text: String) { self.text = text }

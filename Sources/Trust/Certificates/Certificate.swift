@@ -195,13 +195,14 @@ private func checkValidity(_ what: String, _ notBefore: WallClock, _ notAfter: W
     guard now >= notBefore else {
         throw CertificateRefusal(
             .notYetValid,
-            "\(what) is valid from \(utc(notBefore)), and this machine's clock says \(utc(now)); check the clocks")
+            "\(what) is valid from \(rfc3339(notBefore)), and this machine's clock says \(rfc3339(now)); check the clocks"
+        )
     }
     // A certificate is valid to the end of the second it names.
     guard now.milliseconds / 1000 <= notAfter.milliseconds / 1000 else {
         throw CertificateRefusal(
             .expired,
-            "\(what) was valid until \(utc(notAfter)), and this machine's clock says \(utc(now)); "
+            "\(what) was valid until \(rfc3339(notAfter)), and this machine's clock says \(rfc3339(now)); "
                 + "ask an admin for a new one, or check the clock")
     }
 }

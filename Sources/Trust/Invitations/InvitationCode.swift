@@ -143,7 +143,7 @@ public struct InvitationCode: Hashable, Sendable {
         guard now <= expiresAt else {
             throw TrustError(
                 .expired, "use", "the invitation code",
-                cause: "it was valid until \(utc(expiresAt)), and this machine's clock says \(utc(now))",
+                cause: "it was valid until \(rfc3339(expiresAt)), and this machine's clock says \(rfc3339(now))",
                 nextStep: "ask for a new code, or check the clock")
         }
     }

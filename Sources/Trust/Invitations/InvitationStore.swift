@@ -111,7 +111,7 @@ public struct InvitationStore: Sendable {
             throw refused(.wrongProof, "the other side did not prove that it knows the secret")
         }
         guard now <= invitation.expiresAt else {
-            throw refused(.expired, "it was valid until \(utc(invitation.expiresAt))")
+            throw refused(.expired, "it was valid until \(rfc3339(invitation.expiresAt))")
         }
         let node = request.publicKey.nodeID
         let claim = Array("\(node)\n".utf8).withUnsafeBytes { bytes in

@@ -75,7 +75,7 @@ extension Roster {
             let reason = revocation.reason.isEmpty ? "" : " (\(revocation.reason))"
             throw CertificateRefusal(
                 .revoked,
-                "node \"\(certificate.name)\" was revoked at \(utc(revocation.time))\(reason); to come back it must "
+                "node \"\(certificate.name)\" was revoked at \(rfc3339(revocation.time))\(reason); to come back it must "
                     + "join again with a new key")
         }
         try certificate.check(at: now)
