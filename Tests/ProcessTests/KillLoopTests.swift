@@ -112,8 +112,9 @@ import Testing
         beside = [p + n for n in names for p in ("", "sync_journal_", "sync_rows_", "sync_versions_", "sync_graveyard_")]
         for name in beside:
             sql = old.execute("SELECT sql FROM new.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[0]
-            # The first graveyards had no defaults.
-            if name.startswith("sync_graveyard_"): sql = re.sub(r' DEFAULT \\([^)]*\\)', '', sql)
+            # The first graveyards had neither types nor defaults.
+            if name.startswith("sync_graveyard_"):
+                sql = re.sub(r'( TEXT| NUMERIC| REAL)?( DEFAULT \\([^)]*\\))?(?=\\s*[,)])', '', sql)
             old.execute(sql)
         for name in own + beside:
             mine = [r[1] for r in old.execute('PRAGMA main.table_info("%s")' % name)]

@@ -94,6 +94,41 @@ import Testing
         try await server.stop()
     }
 
+    /// A replica that a newer program made, which had one column more: what only one side declares is not compared, and said
+    /// to be so; everything else is.
+    @Test(.timeLimit(.minutes(10))) func anotherSchemaIsComparedAsFarAsBothDeclareIt() async throws {
+        let bureaus = try Bureaus()
+        let (hq, desk, server) = try await pair(bureaus)
+        try await desk.sql(
+            """
+            ALTER TABLE articles ADD COLUMN rating INTEGER DEFAULT 0;
+            ALTER TABLE sync_journal_articles ADD COLUMN old_rating;
+            INSERT INTO sync_columns(table_number, position, name)
+                SELECT number, (SELECT count(*) FROM sync_columns WHERE table_number = number), 'rating' FROM sync_tables
+                WHERE name = 'articles';
+            INSERT INTO sync_fields(table_number, name, columns, declared)
+                SELECT number, 'rating', 'rating', 1 FROM sync_tables WHERE name = 'articles';
+            DELETE FROM sync_settings WHERE name = 'declared'
+            """)
+        try await desk.expectSound()
+        try await desk.sql("UPDATE articles SET rating = 5, headline = 'rated' WHERE id = 'a0100'")
+        try await desk.exchange("sync", server)
+        #expect(try await hq.sql("SELECT value FROM sync_parked") == "5")
+        #expect(try await hq.headline("a0100") == "rated")
+        let equal = try await verify(desk, server.address, status: 0)
+        #expect(equal["outcome"]?.text == "equal" && equal["items"]?["articles"]?.int == 300, "\(equal)")
+        let left = (equal["not_compared"]?.elements ?? []).compactMap(\.text)
+        #expect(left.count == 1 && left[0].contains("rating"), "\(equal)")
+        // What both declare is compared all the same; what waits for its column is no difference.
+        try await damage(hq, "UPDATE sync_parked SET value = 6; UPDATE articles SET body = 'rotten' WHERE id = 'a0123'")
+        let differs = try await verify(desk, server.address, status: 65)
+        let found = (differs["differences"]?.elements ?? []).map {
+            "\($0["row"]?.text ?? "") \($0["field"]?.text ?? "")"
+        }
+        #expect(found == ["a0123 body"], "\(differs)")
+        try await server.stop()
+    }
+
     @Test(.timeLimit(.minutes(10))) func aPeerThatGoesOnWritingRaisesNoFalseAlarm() async throws {
         let bureaus = try Bureaus()
         let (hq, desk, server) = try await pair(bureaus)
