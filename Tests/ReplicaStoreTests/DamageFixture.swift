@@ -13,6 +13,9 @@ final class DamageFixture {
     private let key: SigningKey
     private var copies = 0
 
+    /// Those among the settings, which nobody signs.
+    static let stamps = ["stamp_floor", "accepted_stamp"]
+
     init() throws {
         let workspace = try TestWorkspace()
         let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
@@ -25,6 +28,12 @@ final class DamageFixture {
         for conflict in try a.conflicts().prefix(2) { try a.accept(conflict) }
         try a.execute("DELETE FROM sync_acknowledgements WHERE id = (SELECT min(id) FROM sync_acknowledgements)")
         try a.seal()
+        // As a replica has them that was taken back, and whose operator accepted a stamp.
+        try a.connections.engineWrite { writer in
+            for name in Self.stamps {
+                try Settings.set(name, to: .integer(workspace.stamp(-60).rawValue), in: writer)
+            }
+        }
         try a.expectSound(workspace.authors)
         self.workspace = workspace
         key = a.key

@@ -229,6 +229,21 @@ import Testing
             .journal, "sync_journal_notes", after: "UPDATE sync_tables SET sealed = sealed - 1 WHERE name = 'notes'")
     }
 
+    @Test func aStampAmongTheSettingsIsHeldToWhatWasWritten() throws {
+        let fixture = try DamageFixture()
+        for name in DamageFixture.stamps {
+            for damage in ["value = value + 1", "value = value | (1 << 62)", "name = 'x' || name", "value = NULL"] {
+                let path = try fixture.copyFile()
+                let replica = try fixture.open(path)
+                try replica.damage("UPDATE sync_settings SET \(damage) WHERE name = ?", [Value(name)])
+                let findings = try replica.verify(authors: fixture.workspace.authors).findings
+                #expect(findings.map(\.table) == ["sync_settings"], "\(name): \(damage): \(findings)")
+                try replica.close()
+                fixture.remove(path)
+            }
+        }
+    }
+
     @Test func aTableOfTheEngineThatIsGoneIsNamed() throws {
         try expect(.schema, "sync_awaiting", after: "DROP TABLE sync_awaiting")
         try expect(.schema, "sync_change_sets_by_dot", after: "DROP INDEX sync_change_sets_by_dot")
