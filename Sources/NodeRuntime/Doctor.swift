@@ -205,6 +205,9 @@ public enum Doctor {
                 "\(lost.count) of the values to come are of a node that is cut off, and no later change brings them: \(first.table) \(first.id), \(first.field)\(lost.count > 1 ? ", and others" : ""). Sync with every node that may have them; if none has, write the field anew."
             )
         }
+        if !full.isEmpty {
+            remedies.append("See what they wait for (`syncnode held`); revoke a node that floods (`syncnode revoke`).")
+        }
         return Check(
             name: "waiting", state: findings.isEmpty ? .well : .watch,
             finding: findings.isEmpty ? "nothing is held, parked or in conflict" : findings.joined(separator: ", "),

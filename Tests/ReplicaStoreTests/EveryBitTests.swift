@@ -219,6 +219,10 @@ import Testing
         try expect(.value, "notes", after: "UPDATE notes SET amount = 1 WHERE id = 'p1'")
     }
 
+    @Test func theCutOfANodeNamesNoSequence() throws {
+        try expect(.author, "sync_cuts", after: "UPDATE sync_cuts SET seq = 16 WHERE length(origin) = 16")
+    }
+
     @Test func historyIsHeldToWhatItWas() throws {
         try expect(
             .history, "sync_journal_notes",

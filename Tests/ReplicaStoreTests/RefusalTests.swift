@@ -171,7 +171,7 @@ import Trust
         #expect(report.violation == nil && report.changeSets == 0)
         #expect(report.forks == [ForkSuspicion(origin: scene.forger.origin, differs: SequenceNumber(1))])
         #expect(report.held.map(\.cause) == [.forked])
-        let kept: Set = ["sync_held_authors", "sync_held", "sync_held_values"]
+        let kept: Set = ["sync_held", "sync_held_values", "sync_held_authors"]
         #expect(try scene.replica.dump(but: kept) == scene.before.filter { !kept.contains($0.key) })
         #expect(try scene.replica.forkSuspicions() == report.forks)
         try scene.replica.expectSound(scene.workspace.authors)
