@@ -23,7 +23,7 @@ import Testing
         #expect(right.applied[origin(1)] == .zero, "a pull sends nothing")
         #expect(left.log.last?.changeSet == right.log.last?.changeSet, "values included")
         #expect(dialler.summary?.received.changeSets == 20)
-        #expect(dialler.summary?.received.changes == 20 * 12)
+        #expect(dialler.summary?.received.changes == 240)
         #expect(answerer.summary?.sent.changeSets == 20)
         #expect(dialler.events.contains(.caughtUp))
         guard case .greeting(let answer) = answerer.sent.first else { return }
