@@ -250,6 +250,24 @@ import Testing
         }
     }
 
+    /// One bit makes a text a blob, or the kind of an index a word that SQLite does not mind.
+    @Test(arguments: [
+        "name = CAST(name AS BLOB) WHERE name = 'sync_graveyard_links'",
+        "tbl_name = CAST(tbl_name AS BLOB) WHERE name = 'sync_graveyard_links'",
+        "sql = CAST(sql AS BLOB) WHERE name = 'sync_graveyard_links'",
+        "type = CAST(type AS BLOB) WHERE name = 'sync_graveyard_links'",
+        "type = 'indey' WHERE name = 'sqlite_autoindex_sync_graveyard_links_1'",
+    ])
+    func theCatalogueIsHeldToItsForm(damage: String) throws {
+        let fixture = try DamageFixture()
+        let replica = try fixture.open(try fixture.copyFile())
+        try replica.damage("PRAGMA writable_schema = 1")
+        try replica.damage("UPDATE sqlite_master SET \(damage)")
+        let report = try replica.verify(authors: fixture.workspace.authors)
+        #expect(
+            report.findings.contains { $0.kind == .schema && $0.table == "sync_graveyard_links" }, "\(report.findings)")
+    }
+
     @Test func aTableOfTheEngineThatIsGoneIsNamed() throws {
         try expect(.schema, "sync_awaiting", after: "DROP TABLE sync_awaiting")
         try expect(.schema, "sync_change_sets_by_dot", after: "DROP INDEX sync_change_sets_by_dot")

@@ -8,6 +8,7 @@ internal import Trust
 
 extension Verification {
     func checkSchema() throws {
+        try checkCatalogue()
         try checkEngineTables()
         try checkSettings()
         for row in try reader.query("SELECT number, name FROM sync_tables ORDER BY number") {
@@ -22,6 +23,22 @@ extension Verification {
         try checkNumbers()
         try checkShapes()
         try checkRoster()
+    }
+
+    // MARK: What SQLite finds tables by
+
+    /// SQLite reads a table by its statement, and takes a name that is a blob; whoever looks for the name as text misses it.
+    private func checkCatalogue() throws {
+        let rows = try reader.query(
+            """
+            SELECT CAST(name AS TEXT), CAST(tbl_name AS TEXT) FROM sqlite_master
+            WHERE type NOT IN ('table', 'index', 'trigger', 'view') OR typeof(name) <> 'text'
+            OR typeof(tbl_name) <> 'text' OR typeof(sql) NOT IN ('text', 'null')
+            """)
+        for row in rows {
+            let name = row[0].string ?? "something without a name"
+            report.add(.schema, "the file lists \(name) in another form than SQLite wrote it", table: row[1].string)
+        }
     }
 
     // MARK: The engine's own tables
