@@ -142,6 +142,9 @@ enum Schema {
             table_number INTEGER NOT NULL, id TEXT NOT NULL, field INTEGER NOT NULL, ordinal INTEGER NOT NULL,
             origin BLOB NOT NULL, seq INTEGER NOT NULL, with_insert INTEGER NOT NULL, value, digest BLOB NOT NULL,
             PRIMARY KEY(table_number, id, field, ordinal));
+        -- Asked at every commit, and mostly empty.
+        CREATE INDEX sync_held_forked ON sync_held(origin, seq) WHERE cause = 'forked';
+        CREATE INDEX sync_conflict_values_absent ON sync_conflict_values(conflict) WHERE absent;
         """,
         """
         -- How much is held of each author: what bounds it is asked with every change set that is to be held.
