@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3))) func whoBuiltOnWhatIsCutOffIsNotStuck() async throws {
+    @Test(.timeLimit(.minutes(5))) func whoBuiltOnWhatIsCutOffIsNotStuck() async throws {
         let story = try await Story()
         let (hq, istanbul, ankara) = (story.hq, story.istanbul, story.ankara)
         try await hq.run("revoke", "antalya", "--reason", "laptop stolen")
@@ -85,7 +85,7 @@ import Testing
     }
 
     /// What a revocation would do is told before it is done.
-    @Test(.timeLimit(.minutes(2))) func thePlanTellsWhomItHits() async throws {
+    @Test(.timeLimit(.minutes(5))) func thePlanTellsWhomItHits() async throws {
         let story = try await Story()
         let (hq, istanbul) = (story.hq, story.istanbul)
         let server = try await istanbul.serve()
