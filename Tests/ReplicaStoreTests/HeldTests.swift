@@ -254,6 +254,15 @@ import Testing
         #expect(try a.ledgerText() == c.ledgerText())
         #expect(try b.ledgerText() == a.ledgerText())
         #expect(try b.conflictCount() == 2)
+        // A program that does not know the field cannot write it.
+        for conflict in try b.conflicts() {
+            #expect {
+                try b.keep(conflict)
+            } throws: {
+                ($0 as? ReplicaError)?.code == .input
+            }
+        }
+        #expect(try b.conflictCount() == 2)
         try b.expectSound(workspace.authors)
         let reopened = try reopen(b, with: [Self.wide])
         try Oracle(a).check(reopened, [Self.wide], "parked and in conflict")

@@ -66,6 +66,13 @@ extension Replica {
             if conflict.field == LoggedContents.existenceName {
                 try writer.execute("DELETE FROM \"\(conflict.table)\" WHERE id = ?", [.text(conflict.row.bytes)])
             } else {
+                let table = try Declaration.load(writer).first { $0.name == conflict.table }
+                guard let table, conflict.columns.allSatisfy(table.columns.contains) else {
+                    throw ReplicaError(
+                        .input,
+                        "Cannot keep \(conflict.key): this program does not know \(conflict.table).\(conflict.field), which a newer one wrote. Keep it with that program, or on a node that has it."
+                    )
+                }
                 let assignments = conflict.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
                 try writer.execute(
                     "UPDATE \"\(conflict.table)\" SET \(assignments) WHERE id = ?", values + [.text(conflict.row.bytes)]
