@@ -44,12 +44,12 @@ final class CutScene {
         try replica.seal()
     }
 
-    /// What one lacks of the other goes over, as in a session: nothing of origins that the receiver holds something of.
+    /// What one lacks of the other goes over, as in a session: nothing of origins of which the receiver says that it holds some.
     /// Forks that are met are searched, and the proof is kept.
     func pull(_ receiver: Replica, from sender: Replica) throws {
         try sender.seal()
         for _ in 0..<20 {
-            let holds = Set(try receiver.held().map(\.dot.origin))
+            let holds = Set(try receiver.firstHeld().map(\.dot.origin))
             let outgoing = try sender.outgoing(
                 lackedBy: receiver.vectors().applied, skipping: holds, maximumBytes: 1 << 20)
             guard !outgoing.changeSets.isEmpty else { break }

@@ -72,6 +72,39 @@ import Trust
     }
 
     /// A peer that answers nothing is proof enough: what it sent cannot follow what is known.
+    /// What a replica had applied of one history, and a cut took back, does not keep the other from it.
+    @Test func aForkIsFoundThoughOneOfItsHistoriesWasSetAside() throws {
+        let scene = try CutScene()
+        let hq = try scene.replica("hq")
+        let ankara = try scene.replica("ankara")
+        let istanbul = try scene.replica("istanbul")
+        try scene.write(ankara, "INSERT INTO notes(id, title) VALUES ('c1', 'common')")
+        let secondAnkara = try scene.copy(ankara, "second ankara")
+        let secondIstanbul = try scene.copy(istanbul, "second istanbul")
+        let former = try istanbul.origin
+        try scene.write(ankara, "UPDATE notes SET title = 'one' WHERE id = 'c1'")
+        try scene.write(secondAnkara, "UPDATE notes SET title = 'other' WHERE id = 'c1'")
+        try scene.write(secondAnkara, "INSERT INTO links(id) VALUES ('longer')")
+        // istanbul builds on one of ankara's histories, its copy on neither.
+        try scene.pull(istanbul, from: ankara)
+        try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES ('i1', 'on one')")
+        try scene.write(secondIstanbul, "INSERT INTO notes(id, title) VALUES ('i2', 'on neither')")
+        try scene.pull(hq, from: ankara)
+        try scene.pull(hq, from: secondAnkara)
+        #expect(try hq.forks().count == 1)
+        try scene.tell(istanbul, by: hq)
+        #expect(try istanbul.vectors().applied[former] == .zero)
+        #expect(try istanbul.held().contains { $0.dot.origin == former })
+        try scene.pull(hq, from: secondIstanbul)
+        #expect(try hq.vectors().applied[former] == SequenceNumber(1))
+
+        let all = [hq, ankara, secondAnkara, istanbul, secondIstanbul]
+        try scene.meet(all)
+        #expect(try hq.cuts().forked[former] == SequenceNumber(1))
+        try scene.expectAgreement(all)
+        for id in ["i1", "i2"] { #expect(try hq.noteRow(id) != nil) }
+    }
+
     @Test func whoDoesNotAnswerIsCutOffWhereItWasMet() throws {
         let story = try Story()
         let (scene, hq) = (story.scene, story.hq)

@@ -33,15 +33,48 @@ enum HeldStore {
     }
 
     /// The first of each origin, which is what keeps the rest of it waiting.
-    static func firstOfEachOrigin(_ reader: Reader) throws -> [HeldChangeSet] {
-        try reader.query(
+    ///
+    /// - Parameter cuts: what builds on anything beyond them is left out. It waits for good, and where its origin forked
+    ///   another change set of the same number may count, which nobody would send to one who holds this one.
+    static func firstOfEachOrigin(_ reader: Reader, cuts: Cuts) throws -> [HeldChangeSet] {
+        let rows = try reader.query(
             """
             \(Self.distinctOrigins)
-            SELECT h.origin, h.seq, h.cause, h.detail, h.release_at FROM origins
+            SELECT h.origin, h.seq, h.cause, h.detail, h.release_at, h.waits_origin, h.waits_seq FROM origins
             JOIN sync_held h ON h.origin = origins.origin
                 AND h.seq = (SELECT min(seq) FROM sync_held WHERE origin = origins.origin)
-            """
-        ).map(read)
+            """)
+        let firsts = try rows.map { (held: try read($0), waitsFor: waited($0)) }
+        guard !cuts.isEmpty else { return firsts.map(\.held) }
+        var void: [Origin: SequenceNumber] = [:]
+        var count: Int
+        repeat {
+            count = void.count
+            for (held, dot) in firsts where void[held.dot.origin] == nil {
+                guard let dot, cuts.exclude(dot) || void[dot.origin].map({ dot.sequence >= $0 }) ?? false else {
+                    continue
+                }
+                void[held.dot.origin] = held.dot.sequence
+            }
+        } while void.count > count
+        return firsts.map(\.held).filter { void[$0.dot.origin] == nil }
+    }
+
+    private static func waited(_ row: Row) -> Dot? {
+        guard let origin = row[5].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[6].integer else {
+            return nil
+        }
+        return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+    }
+
+    /// What is held under a name: its number, and the digest of its body.
+    static func find(_ dot: Dot, _ reader: Reader) throws -> (number: Int64, digest: Digest)? {
+        let row = try reader.query(
+            "SELECT number, body FROM sync_held WHERE origin = ? AND seq = ?",
+            [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
+        ).first
+        guard let number = row?[0].integer, let body = row?[1].bytes else { return nil }
+        return (number, SHA256.digest(body))
     }
 
     private static func read(_ row: Row) throws -> HeldChangeSet {

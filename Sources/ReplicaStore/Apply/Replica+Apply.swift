@@ -90,9 +90,10 @@ extension Replica {
         try read { try HeldStore.all($0) }
     }
 
-    /// The first change set of each origin that waits: what keeps the rest of it waiting.
+    /// The first change set of each origin that waits: what keeps the rest of it waiting. None that waits for what a cut took
+    /// back.
     public func firstHeld() throws -> [HeldChangeSet] {
-        try read { try HeldStore.firstOfEachOrigin($0) }
+        try read { try HeldStore.firstOfEachOrigin($0, cuts: CutStore.load($0, own: node)) }
     }
 }
 
@@ -170,7 +171,9 @@ final class Batch {
 
     private func take(_ changeSet: ProvenChangeSet) throws {
         switch try attempt(changeSet, from: peer) {
-        case .applied(let header, let bodyBytes): count(header, bodyBytes)
+        case .applied(let header, let bodyBytes):
+            count(header, bodyBytes)
+            try meetHeld(changeSet)
         case .duplicate: report.duplicates += 1
         case .hold(let cause, let detail, let release):
             try hold(changeSet, HeldChangeSet(dot: changeSet.dot, cause, detail, until: release), until: release)
@@ -178,6 +181,16 @@ final class Batch {
             report.forks.append(suspicion)
             try hold(changeSet, HeldChangeSet(dot: changeSet.dot, suspicion), until: .anything)
         }
+    }
+
+    /// What waits under the name of what was just applied is the same, or of another history of its origin.
+    private func meetHeld(_ changeSet: ProvenChangeSet) throws {
+        let dot = changeSet.dot
+        guard heldOrigins.contains(dot.origin), let held = try HeldStore.find(dot, writer) else { return }
+        guard held.digest != changeSet.digest else { return try drop(held.number, of: dot.origin) }
+        let suspicion = ForkSuspicion(origin: dot.origin, differs: dot.sequence)
+        report.forks.append(suspicion)
+        try HeldStore.restate(held.number, HeldChangeSet(dot: dot, suspicion), until: .anything, in: writer)
     }
 
     private func hold(_ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease) throws {
@@ -258,8 +271,11 @@ final class Batch {
     }
 
     private func drop(_ entry: HeldStore.Entry) throws {
-        try HeldStore.drop(entry.number, in: writer)
-        let origin = entry.changeSet.dot.origin
+        try drop(entry.number, of: entry.changeSet.dot.origin)
+    }
+
+    private func drop(_ number: Int64, of origin: Origin) throws {
+        try HeldStore.drop(number, in: writer)
         if try !HeldStore.holds(origin, writer) { heldOrigins.remove(origin) }
     }
 }

@@ -140,24 +140,26 @@ extension Replica {
                 guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
                     let body = row[2].bytes
                 else { return nil }
-                let suspicion = try suspicion(
-                    of: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), body, origins,
-                    reader)
+                let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+                guard !cuts.exclude(dot), let suspicion = try suspicion(of: dot, body, origins, reader) else {
+                    return nil
+                }
                 return cuts.forked[suspicion.origin] == nil ? suspicion : nil
             }
         }
     }
 
-    /// Why a change set was held: its own origin has another history here, or one that it builds on.
+    /// Why a change set was held: its own origin has another history here, or one that it builds on. Nil where a cut took back
+    /// what it builds on, so that nothing can be told.
     private func suspicion(of dot: Dot, _ body: [UInt8], _ origins: OriginBook, _ reader: Reader) throws
-        -> ForkSuspicion
+        -> ForkSuspicion?
     {
         let applied = origins[dot.origin]?.applied ?? .zero
         let digest = origins[dot.origin]?.digest ?? .none
-        if applied.next == dot.sequence, let header = try? ChangeSetCodec.decodeHeader(body), header.previous == digest,
-            let breach = try Applier.laterContext(of: header, origins, reader)
+        if applied.next == dot.sequence, let header = try? ChangeSetCodec.decodeHeader(body), header.previous == digest
         {
-            return breach
+            guard origins.applied.covers(header.contextChanges) else { return nil }
+            if let breach = try Applier.laterContext(of: header, origins, reader) { return breach }
         }
         return ForkSuspicion(origin: dot.origin, differs: min(applied, dot.sequence))
     }
