@@ -128,6 +128,21 @@ import Testing
         #expect(try ankara.read { try $0.query("SELECT * FROM sync_set_aside_edits WHERE id <> 'a2'") }.isEmpty)
     }
 
+    /// An edit that waits for its row does not come over what its author wrote since.
+    @Test func aRowThatIsMadeAnewKeepsWhatItWasMadeWith() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        #expect(try istanbul.noteRow("a2") == nil)
+        try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES ('a2', 'made anew')")
+        try scene.write(hq, "INSERT INTO links(id) VALUES ('something to pull')")
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("a2")?.first == Value("made anew"))
+        #expect(try istanbul.read { try $0.query("SELECT * FROM sync_set_aside_edits") }.isEmpty)
+    }
+
     /// Edits that are not sealed yet rest on what was there when they were made.
     @Test func unsealedEditsSurvive() throws {
         let story = try Story()

@@ -141,6 +141,8 @@ enum SetAsideEdits {
         let ordinal: Int
         let withInsert: Bool
         let value: Value
+        /// The change set that held it.
+        let dot: Dot
     }
 
     /// SHA-256 over a row but for its last column, which holds this.
@@ -183,14 +185,16 @@ enum SetAsideEdits {
         let store = try transaction.store(table)
         let edits = try writer.query(
             """
-            SELECT field, ordinal, with_insert, value FROM sync_set_aside_edits WHERE table_number = ? AND id = ?
-            ORDER BY field, ordinal
+            SELECT field, ordinal, with_insert, value, origin, seq FROM sync_set_aside_edits
+            WHERE table_number = ? AND id = ? ORDER BY field, ordinal
             """, [.integer(table.number), .text(id.bytes)]
         ).map { row -> Edit in
-            guard let field = row[0].integer, let ordinal = row[1].integer else {
-                throw ReplicaError.damaged("sync_set_aside_edits")
-            }
-            return Edit(field: field, ordinal: Int(ordinal), withInsert: row[2] == .integer(1), value: row[3])
+            guard let field = row[0].integer, let ordinal = row[1].integer,
+                let origin = row[4].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[5].integer
+            else { throw ReplicaError.damaged("sync_set_aside_edits") }
+            return Edit(
+                field: field, ordinal: Int(ordinal), withInsert: row[2] == .integer(1), value: row[3],
+                dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))))
         }
         let existence = edits.first { $0.field == CompiledField.existence }?.value
         let state = try store.find(id)
@@ -212,8 +216,11 @@ enum SetAsideEdits {
             return false
         }
         for field in table.fields {
-            let values = edits.filter { $0.field == field.number && !$0.withInsert }.map(\.value)
-            guard values.count == field.columns.count else { continue }
+            let own = edits.filter { $0.field == field.number && !$0.withInsert }
+            let values = own.map(\.value)
+            guard values.count == field.columns.count, let dot = own.first?.dot,
+                try !wroteSince(dot, state, field, store, transaction)
+            else { continue }
             let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
             try writer.capturing {
                 try writer.execute(
@@ -229,6 +236,27 @@ enum SetAsideEdits {
             "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ?",
             [.integer(table.number), .text(id.bytes)])
         return true
+    }
+
+    /// Whether the field was written here after that change set: while an edit waited for its row, a program may have made the
+    /// row anew.
+    private static func wroteSince(
+        _ dot: Dot, _ state: RowState?, _ field: CompiledField, _ store: TableStore, _ transaction: EngineTransaction
+    ) throws -> Bool {
+        guard let state else { return false }
+        let body = try transaction.writer.query(
+            "SELECT body FROM sync_held WHERE origin = ? AND seq = ?",
+            [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
+        ).first?[0].bytes
+        guard let header = try body.map({ try ChangeSetCodec.decodeHeader($0) }) else { return false }
+        // What came from elsewhere is another's, though it may bear this node's name: a clone's.
+        return try store.known(state, field: field.number).contains { version in
+            guard version.origin.node == transaction.own.node, version.stamp > header.lastStamp else { return false }
+            return try transaction.writer.integer(
+                "SELECT received_from IS NULL FROM sync_change_sets WHERE origin = ? AND seq = ?",
+                .integer(try transaction.origins.number(of: version.origin)),
+                .integer(Int64(bitPattern: version.sequence.rawValue))) == 1
+        }
     }
 
     private static func insert(_ id: RowID, _ edits: [Edit], _ table: CompiledTable, _ writer: Writer) throws {
