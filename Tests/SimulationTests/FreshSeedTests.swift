@@ -2,15 +2,13 @@
 // debugging. Whole ones are swept by `syncsim --runs`.
 import Foundation
 import SimulationKit
-import Synchronization
 import Testing
 
 @Suite struct FreshSeedTests {
     /// From the clock; the message of a run that fails says which it was.
     private static let first = UInt64(Date().timeIntervalSince1970) * 1_000
-    private static let met = Mutex(Tallies())
 
-    @Test(arguments: 0..<24) func everyInvariantHolds(index: Int) throws {
+    @Test(arguments: 0..<72) func everyInvariantHolds(index: Int) throws {
         let options = SimulationOptions(
             seed: Self.first + UInt64(index), nodes: 2 + index % 4, steps: 40 + index % 5 * 20)
         let report = try Simulation(options).run()

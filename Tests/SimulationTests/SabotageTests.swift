@@ -48,6 +48,28 @@ import Testing
         #expect(report.violation?.description.contains("which no program wrote") == true)
     }
 
+    @Test func ownWorkThatIsNotWrittenAgainIsFound() throws {
+        let found = try violation { node in
+            guard case .text(let id) = try node.replica?.read({ try $0.query("SELECT min(id) FROM notes") }).first?[0]
+            else { throw SimulationViolation("there is no row") }
+            let dot = Dot(origin: Origin(node: node.id, incarnation: 1), sequence: SequenceNumber(1))
+            node.witness.owed[Register(table: "notes", id: RowID(bytes: id), field: "title")] =
+                SetAside(stamp: .zero, dot: dot, cells: [.inline(Value("lost"))], alive: nil)
+        }
+        #expect(found?.contains("it was not written again") == true)
+    }
+
+    @Test func whatIsLeftBeyondACutIsFound() throws {
+        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 3, steps: 60, faults: []))
+        let report = simulation.run(beforeComparing: {
+            let node = simulation.nodes[1]
+            guard let store = node.store else { return }
+            node.witness.cuts.add(fork: Dot(origin: try store.replica.origin, sequence: SequenceNumber(1)))
+            try simulation.look(at: node, store)
+        })
+        #expect(report.violation?.description.contains("has what comes after a cut") == true)
+    }
+
     @Test func theShrinkerFindsTheSmallestThatFails() {
         var shrinker = Shrinker { $0.steps >= 37 && $0.nodes >= 3 && $0.faults.contains(.cut) }
         let smallest = shrinker.shrink(SimulationOptions(seed: 1, nodes: 5, steps: 500))

@@ -2,6 +2,8 @@
 //
 // Invariant: bytes beyond those ever written are zero.
 
+internal import Glibc
+
 final class FileBytes {
     private var start: UnsafeMutableRawPointer?
     private var capacity = 0
@@ -26,7 +28,7 @@ final class FileBytes {
     /// Cuts it off, or lengthens it with zeros.
     func truncate(to size: Int) {
         if size < count, let start {
-            (start + size).initializeMemory(as: UInt8.self, repeating: 0, count: count - size)
+            memset(start + size, 0, count - size)
         }
         grow(to: size)
         count = size
@@ -37,7 +39,7 @@ final class FileBytes {
             let larger = max(size, 2 * capacity)
             let memory = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
             if let start { memory.copyMemory(from: start, byteCount: count) }
-            (memory + count).initializeMemory(as: UInt8.self, repeating: 0, count: larger - count)
+            memset(memory + count, 0, larger - count)
             start?.deallocate()
             start = memory
             capacity = larger

@@ -35,4 +35,13 @@ final class VirtualMark: HighWaterMarkStorage {
         let copied = HighWaterReading.copied(cause: "it was written on another machine", mark)
         state.withLock { $0 = State(reading: copied, synced: copied) }
     }
+
+    /// What a clone of the whole machine finds: the same.
+    func clone(_ other: VirtualMark) {
+        let copied = other.state.withLock { $0 }
+        state.withLock { $0 = copied }
+    }
+
+    /// The file is deleted.
+    func lose() { state.withLock { $0 = State() } }
 }

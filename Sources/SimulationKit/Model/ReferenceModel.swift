@@ -34,12 +34,13 @@ struct ReferenceModel {
 
     private(set) var writes: [Register: [Write]] = [:]
 
-    init(_ library: Library, within vector: VersionVector) {
+    /// - Parameter entry: the change set of a name.
+    init(within vector: VersionVector, _ entry: (Dot) -> Library.Entry?) {
         let origins = vector.sorted.map(\.origin)
         let numbers = Dictionary(uniqueKeysWithValues: origins.enumerated().map { ($1, $0) })
         for (number, origin) in origins.enumerated() {
             for sequence in 1...max(1, vector[origin].rawValue) {
-                guard let entry = library[Dot(origin: origin, sequence: SequenceNumber(sequence))] else { continue }
+                guard let entry = entry(Dot(origin: origin, sequence: SequenceNumber(sequence))) else { continue }
                 var context = [UInt64](repeating: 0, count: origins.count)
                 for (other, seen) in entry.context.entries {
                     if let place = numbers[other] { context[place] = seen.rawValue }
@@ -52,21 +53,12 @@ struct ReferenceModel {
     private mutating func add(
         _ table: TableChanges, _ origin: Origin, _ number: Int, _ sequence: UInt64, _ context: [UInt64]
     ) {
-        for row in table.rows {
-            func write(_ field: String, _ cells: [Cell], _ alive: Bool?, to writes: inout [Register: [Write]]) {
-                writes[Register(table: table.table, id: row.id, field: field), default: []].append(
-                    Write(
-                        stamp: row.stamp, origin: origin, originNumber: number, sequence: sequence, context: context,
-                        cells: cells, alive: alive, isInsert: row.kind == .insert))
-            }
-            if row.kind != .update { write(Register.existence, [], row.kind != .delete, to: &writes) }
-            guard row.kind == .insert || row.kind == .update else { continue }
-            var start = 0
-            for index in table.fieldSets[row.fieldSet] {
-                let field = table.fields[index]
-                write(field.name, Array(row.cells[start..<start + field.columns.count]), nil, to: &writes)
-                start += field.columns.count
-            }
+        table.forEachWrite { register, row, cells in
+            let alive = register.field == Register.existence ? row.kind != .delete : nil
+            writes[register, default: []].append(
+                Write(
+                    stamp: row.stamp, origin: origin, originNumber: number, sequence: sequence, context: context,
+                    cells: cells, alive: alive, isInsert: row.kind == .insert))
         }
     }
 

@@ -1,6 +1,7 @@
 // What a node sealed against what its programs wrote.
 //
-// Invariant: every write is in exactly one change set, with the value and in the place it was written, and nothing else is.
+// Invariant: every write is in exactly one change set, with the value and in the place it was written, and nothing else is;
+// but what a cut took back is written again, once.
 
 internal import ReplicaStore
 internal import ReplicationModel
@@ -8,102 +9,186 @@ internal import ReplicationWire
 internal import Trust
 
 extension Simulation {
-    /// Checks the change sets of a node's origin that were sealed since it was looked at last.
-    func checkSealed(_ node: SimulatedNode, _ origin: Origin, _ replica: Replica) throws {
-        let known = node.checked[origin] ?? .zero
-        let bodies = try replica.read {
-            try $0.query(
-                """
-                SELECT body FROM sync_change_sets WHERE seq > ?
-                AND origin = (SELECT number FROM sync_origins WHERE origin = ?) ORDER BY seq
-                """, [.integer(Int64(known.rawValue)), .blob(origin.bytes)])
+    /// What a node sealed since it was looked at last, in the order it was sealed; from here on the library knows it.
+    ///
+    /// - Parameter looksAside: it may have been sealed and taken back by a cut since.
+    func takeSealed(
+        _ node: SimulatedNode, _ replica: Replica, _ applied: VersionVector, looksAside: Bool
+    ) throws -> [Library.Entry] {
+        let own = applied.sorted.filter {
+            $0.origin.node == node.id && $0.sequence > node.witness.checked[$0.origin] ?? .zero
         }
-        let floor = library.greatestStamp(within: node.seen)
-        var found: [Register: (content: [Cell], kind: RowChangeKind, stamp: Stamp)] = [:]
-        for row in bodies {
-            guard case .blob(let body) = row[0] else { throw SimulationViolation("\(node.name): a body is no blob") }
-            let changeSet = try ChangeSetCodec.decode(body)
-            let dot = changeSet.header.dot
-            let isElsewhere = nodes.contains { $0 !== node && $0.seen.contains(dot) }
-            let wasTakenBack = takenBack.remove(dot) != nil && !isElsewhere
-            let entry = try library.add(changeSet, digest: SHA256.digest(body), wasTakenBack: wasTakenBack)
-            try checkContext(node, entry)
-            guard changeSet.header.firstStamp > floor else {
-                throw SimulationViolation("\(changeSet.header.dot) is stamped before what its author had seen (Rule S)")
+        guard !own.isEmpty || looksAside else { return [] }
+        var bodies: [[UInt8]] = []
+        try replica.read { reader in
+            for (origin, _) in own {
+                let known = node.witness.checked[origin] ?? .zero
+                bodies += try reader.query(
+                    """
+                    SELECT body FROM sync_change_sets WHERE seq > ?
+                    AND origin = (SELECT number FROM sync_origins WHERE origin = ?) ORDER BY seq
+                    """, [.integer(Int64(known.rawValue)), .blob(origin.bytes)]
+                ).compactMap { Self.blob($0[0]) }
             }
-            for table in changeSet.tables { try collect(table, changeSet.header.dot, into: &found) }
-            node.checked[origin] = changeSet.header.sequence
-            trace.note("\(node.name) sealed \(changeSet.header.sequence) \(entry.digest)")
+            guard looksAside else { return }
+            bodies += try reader.query(
+                "SELECT body FROM sync_held WHERE substr(origin, 1, 16) = ?", [.blob(node.id.bytes)]
+            ).compactMap { Self.blob($0[0]) }
         }
-        try compare(node, found, floor)
-        node.book = node.later.without(found.keys)
-        node.later = WriteBook()
+        for (origin, sequence) in own { node.witness.checked[origin] = sequence }
+        let present = try replica.origin
+        let fresh = try bodies.map { (SHA256.digest($0), try ChangeSetCodec.decode($0)) }.filter { digest, changeSet in
+            // What came back from others is known already; so is what a twin sealed just so.
+            !library.knows(digest)
+                || changeSet.header.origin == present && !node.witness.sealed.contains(digest)
+        }.sorted { $0.1.header.firstStamp < $1.1.header.firstStamp }
+        return try fresh.map { digest, changeSet in
+            let dot = changeSet.header.dot
+            let entry =
+                try library[dot].first { $0.digest == digest }
+                ?? library.add(changeSet, digest: digest, twice: twice(dot, node))
+            node.witness.sealed.insert(digest)
+            if twins[dot.origin] != nil { node.witness.contents[dot] = digest }
+            trace.note("\(node.name) sealed \(describe(VersionVector([dot.origin: dot.sequence]))) \(digest)")
+            return entry
+        }
     }
 
-    private func checkContext(_ node: SimulatedNode, _ entry: Library.Entry) throws {
-        let origin = entry.changeSet.header.origin
-        var (expected, stated) = (node.seen, entry.context)
-        expected[origin] = .zero
-        stated[origin] = .zero
-        guard expected == stated else {
-            throw SimulationViolation(
-                "\(entry.changeSet.header.dot) states the context \(describe(stated)), and was sealed at \(describe(expected))"
-            )
+    private static func blob(_ value: Value) -> [UInt8]? { if case .blob(let bytes) = value { bytes } else { nil } }
+
+    /// Whether another content may be sealed under a name.
+    private func twice(_ dot: Dot, _ node: SimulatedNode) -> Library.Twice {
+        let known = library[dot]
+        guard !known.isEmpty else { return .never }
+        let isElsewhere = nodes.contains { $0 !== node && $0.witness.seen.contains(dot) }
+        if !isElsewhere, known.allSatisfy({ takenBack.contains($0.digest) }) {
+            for entry in known { takenBack.remove(entry.digest) }
+            return .inPlace
         }
+        guard let common = twins[dot.origin], dot.sequence > common else { return .never }
+        return .forks
     }
 
-    private func collect(
-        _ table: TableChanges, _ dot: Dot,
-        into found: inout [Register: (content: [Cell], kind: RowChangeKind, stamp: Stamp)]
+    // MARK: Against the books
+
+    /// Between which stamps a change set may lie.
+    private struct Moment {
+        let floor: Stamp
+        let ceiling: Int64
+    }
+
+    /// Checks change sets that a call sealed.
+    ///
+    /// - Parameters:
+    ///   - matched: what the books say was written, and was found.
+    ///   - before: the greatest stamp that the node had given out before it.
+    ///   - applied: the vector after the call.
+    ///   - rewinds: how often it was rewound in it.
+    func check(
+        _ sealed: [Library.Entry], _ node: SimulatedNode, _ matched: inout Set<Register>, before: Stamp,
+        applied: VersionVector, rewinds: Int
     ) throws {
-        for row in table.rows {
-            func add(_ field: String, _ cells: [Cell]) throws {
-                let register = Register(table: table.table, id: row.id, field: field)
-                guard found.updateValue((cells, row.kind, row.stamp), forKey: register) == nil else {
-                    throw SimulationViolation("\(dot) writes \(register.description) for the second time")
+        for entry in sealed {
+            let moment = try moment(of: entry, node, before, applied, rewinds)
+            guard entry.changeSet.header.firstStamp > moment.floor else {
+                throw SimulationViolation("\(entry.dot) is stamped before what its author had seen (Rule S)")
+            }
+            var restored: Set<RowID> = []
+            for table in entry.changeSet.tables {
+                try table.forEachWrite { register, row, cells in
+                    try check(register, row, cells, node, moment, &matched, &restored)
                 }
             }
-            if row.kind.writesExistence { try add(Register.existence, []) }
-            guard row.kind == .insert || row.kind == .update else { continue }
-            var start = 0
-            for index in table.fieldSets[row.fieldSet] {
-                let field = table.fields[index]
-                try add(field.name, Array(row.cells[start..<start + field.columns.count]))
-                start += field.columns.count
-            }
         }
     }
 
-    private func compare(
-        _ node: SimulatedNode, _ found: [Register: (content: [Cell], kind: RowChangeKind, stamp: Stamp)], _ floor: Stamp
-    ) throws {
-        for register in node.book.entries.keys.sorted() where found[register] == nil {
+    /// Everything that was written is sealed once anything is.
+    func closeBook(_ node: SimulatedNode, _ matched: Set<Register>) throws {
+        for register in node.witness.book.entries.keys.sorted() where !matched.contains(register) {
             throw SimulationViolation("\(node.name) wrote \(register.description), and did not seal it")
         }
-        let before = library.greatestStamp(of: node.id)
-        let ceiling = max(floor, before, Stamp(node.book.latest)).rawValue + Int64(node.book.count) + 1
+        node.witness.book = node.witness.later.without(matched)
+        node.witness.later = WriteBook()
+    }
+
+    /// Whether a change set was sealed by who had seen just that.
+    static func states(_ entry: Library.Entry, _ vector: VersionVector) -> Bool {
+        var (stated, expected) = (entry.context, vector)
+        stated[entry.dot.origin] = .zero
+        expected[entry.dot.origin] = .zero
+        return stated == expected
+    }
+
+    private func moment(
+        of entry: Library.Entry, _ node: SimulatedNode, _ before: Stamp, _ applied: VersionVector, _ rewinds: Int
+    ) throws -> Moment {
+        let book = node.witness.book
+        let isBefore = Self.states(entry, node.witness.seen)
+        let mayBeAfter = rewinds > 0 || !node.witness.owed.isEmpty
+        guard isBefore || mayBeAfter && (rewinds > 1 || Self.states(entry, applied)) else {
+            throw SimulationViolation(
+                "\(entry.dot) states the context \(describe(entry.context)), and was sealed at \(describe(node.witness.seen))"
+            )
+        }
+        let known = library.greatestStamp(within: isBefore ? node.witness.seen : entry.context)
+        let written = isBefore ? max(book.latest, node.witness.later.latest) : node.machine.now
+        let count = isBefore ? book.count + node.witness.later.count : node.witness.owed.count + book.count
+        let highest = max(max(known.greatest, before), Stamp(max(written, WallClock(milliseconds: 0))))
+        return Moment(floor: known.least, ceiling: highest.rawValue + Int64(count) + 1)
+    }
+
+    private func check(
+        _ register: Register, _ row: RowChange, _ cells: [Cell], _ node: SimulatedNode, _ moment: Moment,
+        _ matched: inout Set<Register>, _ restored: inout Set<RowID>
+    ) throws {
+        let written =
+            matched.contains(register)
+            ? nil : node.witness.book.entries[register] ?? node.witness.later.entries[register]
+        if let written, Self.agrees(written.content, row, cells) {
+            try check(register, row, written, node, moment)
+            matched.insert(register)
+            // What is written since is what counts.
+            node.witness.owed[register] = nil
+            return
+        }
+        if let owed = node.witness.owed[register],
+            owed.alive.map({ $0 == (row.kind != .delete) }) ?? (owed.cells == cells)
+        {
+            node.witness.owed[register] = nil
+            tallies.count("rewritten")
+            if owed.alive == true { restored.insert(row.id) }
+            return
+        }
+        if row.kind == .insert, restored.contains(row.id) {
+            let isEmpty = cells.allSatisfy { $0 == .inline(.null) || $0 == .inline(.text([])) }
+            if isEmpty || node.witness.supplements[register] == cells { return }
+        }
+        guard let written else {
+            throw SimulationViolation(
+                "\(node.name) sealed \(register.description) as \(row.kind) \(cells), which no program wrote\(matched.contains(register) ? " twice" : "")\(node.witness.owed[register].map { ", owed \($0)" } ?? "")"
+            )
+        }
+        throw SimulationViolation(
+            "\(node.name) sealed \(register.description) as \(row.kind) \(cells), and its program wrote \(written.content)"
+        )
+    }
+
+    private static func agrees(_ content: Content, _ row: RowChange, _ cells: [Cell]) -> Bool {
+        switch content {
+        case .existence(let alive): alive == (row.kind != .delete)
+        case .values(let values): values.map(cell) == cells
+        }
+    }
+
+    private func check(
+        _ register: Register, _ row: RowChange, _ written: WriteBook.Entry, _ node: SimulatedNode, _ moment: Moment
+    ) throws {
         // Where clocks were wrong, a write may be stamped by what peers took for the present.
         let clocksAreRight = [.clockDrift, .clockJump, .clockBack, .clockYear].allSatisfy { tallies[$0] == 0 }
-        for register in found.keys.sorted() {
-            guard let sealed = found[register] else { continue }
-            guard let written = node.book.entries[register] ?? node.later.entries[register] else {
-                throw SimulationViolation("\(node.name) sealed \(register.description), which no program wrote")
-            }
-            let agrees =
-                switch written.content {
-                case .existence(let alive): register.field == Register.existence && alive == (sealed.kind != .delete)
-                case .values(let values): values.map(Self.cell) == sealed.content
-                }
-            guard agrees else {
-                throw SimulationViolation(
-                    "\(node.name) sealed \(register.description) as \(sealed), and its program wrote \(written.content)"
-                )
-            }
-            guard !clocksAreRight || sealed.stamp.wallClock >= written.at, sealed.stamp.rawValue <= ceiling else {
-                throw SimulationViolation(
-                    "\(node.name) wrote \(register.description) at \(written.at.milliseconds), and stamped it \(sealed.stamp)"
-                )
-            }
+        guard !clocksAreRight || row.stamp.wallClock >= written.at, row.stamp.rawValue <= moment.ceiling else {
+            throw SimulationViolation(
+                "\(node.name) wrote \(register.description) at \(written.at.milliseconds), and stamped it \(row.stamp)"
+            )
         }
     }
 

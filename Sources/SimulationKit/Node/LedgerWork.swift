@@ -28,9 +28,9 @@ extension Simulation {
                 // Bringing a row back seals it, and then the conflict is acknowledged.
                 for table in Set(writes.entries.keys.map(\.table)) {
                     if seals, table == acknowledgements {
-                        node.later.add(writes, table: table)
+                        node.witness.later.add(writes, table: table)
                     } else {
-                        node.book.add(writes, table: table)
+                        node.witness.book.add(writes, table: table)
                     }
                 }
             } catch let error as ReplicaError where error.code == .input {
@@ -98,7 +98,7 @@ extension Simulation {
         let done = try work(node, "undeletes \(id)") { store in
             do {
                 guard try store.replica.undelete(table: table.name, id: id) else { return false }
-                node.book.add(book)
+                node.witness.book.add(book)
                 return true
             } catch {
                 node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal, syncs: node.machine.disk.syncs)

@@ -21,18 +21,10 @@ final class SimulatedNode {
     /// Grows with every process, so that what an earlier one began is not finished by a later one.
     var process = 0
     var sessions: [SimulatedSession] = []
-    /// What its programs wrote and is not sealed.
-    var book = WriteBook()
-    /// What was written after something was sealed within one call: it may be sealed with it, or later.
-    var later = WriteBook()
+    /// What is known of its replica without asking it.
+    var witness = Witness()
     /// A transaction that failed at its commit: after a crash it may turn out to have happened.
     var doubtful: Doubtful?
-    /// The vector as it was last read.
-    var seen = VersionVector()
-    /// What others were told that this node has.
-    var told = VersionVector()
-    /// How many of its own change sets have been checked against the book.
-    var checked: [Origin: SequenceNumber] = [:]
     /// Joined the workspace, at some time.
     var hasJoined = false
     /// Its disk as it was at some time, and what was known of it then.
@@ -60,10 +52,7 @@ final class SimulatedNode {
 
     struct Backup {
         let files: [String: [UInt8]]
-        let book: WriteBook
-        let seen: VersionVector
-        let told: VersionVector
-        let checked: [Origin: SequenceNumber]
+        let witness: Witness
         let tables: [Table]
     }
 
@@ -106,8 +95,10 @@ final class SimulatedNode {
     func journalEnds(_ reader: Reader) throws -> [String: Int64] {
         var ends: [String: Int64] = [:]
         for table in tables + [SimulatedSchema.acknowledgements] {
-            let last = try reader.query("SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\" WHERE op <> 6")
-                .first?[0]
+            let last = try reader.query(
+                "SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\" WHERE op NOT IN (6, 7)"
+            )
+            .first?[0]
             if case .integer(let number) = last { ends[table.name] = number }
         }
         return ends

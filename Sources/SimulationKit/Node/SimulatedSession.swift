@@ -167,12 +167,13 @@ final class SimulatedSession {
     /// From now on this node may not lose what the frame says that it has.
     private func noteTold(_ frame: ExchangeFrame) {
         switch frame {
-        case .greeting(let greeting): node.told.formUnion(VersionVector(greeting.applied.entries))
-        case .wholeVector(let vector), .streamEnd(let vector), .announcement(let vector): node.told.formUnion(vector)
-        case .acknowledgement(let acknowledgement): node.told.formUnion(acknowledgement.applied)
+        case .greeting(let greeting): node.witness.told.formUnion(VersionVector(greeting.applied.entries))
+        case .wholeVector(let vector), .streamEnd(let vector), .announcement(let vector):
+            node.witness.told.formUnion(vector)
+        case .acknowledgement(let acknowledgement): node.witness.told.formUnion(acknowledgement.applied)
         case .changeSet(let start):
             guard let dot = start.header?.dot else { return }
-            node.told.formUnion(VersionVector([dot.origin: dot.sequence]))
+            node.witness.told.formUnion(VersionVector([dot.origin: dot.sequence]))
         default: break
         }
     }

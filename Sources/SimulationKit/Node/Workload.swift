@@ -28,7 +28,7 @@ extension Simulation {
                     for statement in statements { try run(statement, node, writer, &book) }
                     if rollsBack { throw RolledBack() }
                 }
-                node.book.add(book)
+                node.witness.book.add(book)
             } catch is RolledBack {
                 return
             } catch {
@@ -41,6 +41,20 @@ extension Simulation {
             "\(node.name) writes \(statements.count)\(rollsBack ? ", rolled back" : "")\(done == nil ? ", fails" : "")")
         tallies.count("transactions")
         if done != nil { changed(node) }
+    }
+
+    /// A row of its own, once nothing goes wrong any more.
+    func writeOne(on node: SimulatedNode) throws {
+        setTime(node)
+        let id = "l" + freshID(node)
+        let statement = Statement(
+            sql: "INSERT INTO links(id) VALUES (?)", arguments: [Value(id)], table: node.tables[1], ids: .these([id]),
+            inserts: true)
+        try work(node, "writes") { store in
+            var book = WriteBook()
+            try store.replica.write { try run(statement, node, $0, &book) }
+            node.witness.book.add(book)
+        }
     }
 
     // MARK: Statements

@@ -34,6 +34,12 @@ public enum Fault: String, CaseIterable, Sendable, Hashable, Comparable {
     case restore
     /// A node's whole directory is copied to another machine, and both go on.
     case copy
+    /// A node's whole machine is cloned, high-water mark and all, and both write under one origin.
+    case fork
+    /// A node's high-water mark is deleted.
+    case markLost = "mark-lost"
+    /// The workspace's authority puts a node out, with a cut at what is known of its work or below; or raises the cut.
+    case revoke
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -3,7 +3,9 @@
 // Invariant: a kind of fault that is left out takes its turn and does nothing, so that everything else stays as it was.
 
 internal import Chance
+internal import ReplicaStore
 internal import ReplicationModel
+internal import Trust
 
 extension Simulation {
     func fault(_ node: SimulatedNode, _ other: SimulatedNode) throws {
@@ -28,13 +30,16 @@ extension Simulation {
             open.connection.cut("the connection was reset")
         case .restore: try restore(node, &random)
         case .copy: try copy(node)
+        case .fork: try fork(node)
+        case .markLost: try loseMark(node, &random)
+        case .revoke: try revoke(by: node, other, &random)
         case .slow, .lateJoin, .oldSchema: break
         }
     }
 
     private static let planned: [Fault] = [
         .kill, .powerCut, .diskError, .diskFull, .clockDrift, .clockJump, .clockBack, .clockYear, .partition, .oneWay,
-        .cut, .restore, .copy,
+        .cut, .restore, .copy, .fork, .markLost, .revoke, .revoke,
     ]
 
     /// At once, or at one of the disk's next operations.
@@ -51,8 +56,7 @@ extension Simulation {
         guard let backup = node.backup, random.chance(600) else {
             trace.note("\(node.name) is backed up")
             node.backup = SimulatedNode.Backup(
-                files: node.machine.disk.snapshot(), book: node.book, seen: node.seen, told: node.told,
-                checked: node.checked, tables: node.tables)
+                files: node.machine.disk.snapshot(), witness: node.witness, tables: node.tables)
             return
         }
         try crash(node, losesPower: false)
@@ -60,18 +64,9 @@ extension Simulation {
         tallies.count(.restore)
         node.machine.disk.restore(backup.files)
         // What was sealed since is gone from here; it comes back from whoever has it.
-        for (origin, sequence) in node.checked {
-            let kept = backup.checked[origin] ?? .zero
-            for lost in kept.rawValue..<max(kept.rawValue, sequence.rawValue) {
-                takenBack.insert(Dot(origin: origin, sequence: SequenceNumber(lost + 1)))
-            }
-        }
+        takenBack.formUnion(node.witness.sealed.subtracting(backup.witness.sealed))
         node.doubtful = nil
-        node.book = backup.book
-        node.later = WriteBook()
-        node.seen = backup.seen
-        node.told = backup.told
-        node.checked = backup.checked
+        node.witness = backup.witness
         node.tables = backup.tables
     }
 
@@ -80,17 +75,42 @@ extension Simulation {
         guard node.isUp, let other = nodes.last(where: { !$0.hasJoined }) else { return }
         trace.note("\(node.name) is copied to the machine of \(other.name)")
         tallies.count(.copy)
+        takeOver(node, at: other)
+        try other.machine.mark.copy(node.machine.mark)
+        try start(other)
+    }
+
+    /// Clones a node's whole machine: neither can tell that there is another.
+    private func fork(_ node: SimulatedNode) throws {
+        guard let replica = node.replica, node.role != .reader, !isRevoked(node),
+            let other = nodes.last(where: { !$0.hasJoined })
+        else { return }
+        let origin = try replica.origin
+        guard twins[origin] == nil else { return }
+        trace.note("the machine of \(node.name) is cloned to that of \(other.name)")
+        tallies.count(.fork)
+        twins[origin] = node.witness.seen[origin]
+        takeOver(node, at: other)
+        other.machine.mark.clone(node.machine.mark)
+        try start(other)
+    }
+
+    private func takeOver(_ node: SimulatedNode, at other: SimulatedNode) {
         other.key = node.key
         other.certificate = node.certificate
         other.tables = node.tables
-        other.book = node.book
-        other.seen = node.seen
-        other.told = node.told
-        other.checked = node.checked
+        other.witness = node.witness
         other.machine.disk.restore(node.machine.disk.snapshot())
-        try other.machine.mark.copy(node.machine.mark)
         other.hasJoined = true
-        try start(other)
+    }
+
+    /// A node's high-water mark is deleted, while its program runs or does not.
+    private func loseMark(_ node: SimulatedNode, _ random: inout SeededRandom) throws {
+        guard node.hasJoined else { return }
+        if node.isUp, random.chance(500) { try crash(node, losesPower: false) }
+        trace.note("\(node.name)'s high-water mark is lost")
+        tallies.count(.markLost)
+        node.machine.mark.lose()
     }
 
     private func upset(_ node: SimulatedNode, _ kind: Fault, _ random: inout SeededRandom, _ later: Int64) {

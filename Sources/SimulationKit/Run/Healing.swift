@@ -19,11 +19,11 @@ extension Simulation {
             node.machine.disk.isFull = false
             node.machine.clock.repair()
         }
-        for node in nodes where !node.hasJoined {
+        for node in nodes.prefix(options.nodes) where !node.hasJoined {
             if !nodes[0].isUp { try start(nodes[0]) }
             try join(node)
         }
-        for node in nodes {
+        for node in nodes where node.hasJoined {
             if node.tables != SimulatedSchema.present {
                 tallies.count("upgrades")
                 node.tables = SimulatedSchema.present
@@ -33,20 +33,54 @@ extension Simulation {
             for session in node.sessions { try session.take(.stop) }
         }
         try scheduler.run(until: scheduler.now.advanced(by: 120_000_000))
+        if !issued.isEmpty {
+            // A record that nobody kept, for the disk failed, is made again.
+            let records = issued.sorted { $0.key.description < $1.key.description }.map(\.value.record)
+            _ = try work(nodes[0], "revokes") { store in
+                try store.replica.addRosterRecords(records)
+                try store.refreshRoster()
+            }
+        }
         for round in 1... {
-            try meetAll()
+            // Who is out comes back once, as if it did not know.
+            let all = round == 1 ? nodes.filter(\.hasJoined) : members
+            // Everyone dials everyone at some time: who is only ever called has nobody to ask.
+            try meetAll(round.isMultiple(of: 2) ? all.reversed() : all)
             if try isQuiet() { break }
-            guard round <= nodes.count + 4 else { throw SimulationViolation(try describeDisagreement()) }
+            guard round <= 2 * nodes.count + 8 else { throw SimulationViolation(try describeDisagreement()) }
         }
     }
 
-    private func meetAll() throws {
-        for node in nodes {
+    private func meetAll(_ all: [SimulatedNode]) throws {
+        for node in all {
             try seal(node)
             try releaseAll(node)
         }
-        for node in nodes {
-            for other in nodes.dropFirst(node.index + 1) { try exchange(node, other) }
+        for (origin, end) in try hiddenForks() {
+            // Histories of equal length hide a fork until one goes on: one does, where there is who can.
+            guard let end else { continue }
+            trace.note("\(end.name) goes on with \(origin)")
+            try writeOne(on: end)
+            try seal(end)
+        }
+        for (place, node) in all.enumerated() {
+            for other in all.dropFirst(place + 1) { try exchange(node, other) }
+        }
+    }
+
+    /// Origins with two histories of equal length, and who can make one of them longer; nil where nobody goes on with either.
+    func hiddenForks() throws -> [(origin: Origin, end: SimulatedNode?)] {
+        try twins.keys.sorted().compactMap { origin in
+            let all = try members.compactMap { node -> (node: SimulatedNode, last: SequenceNumber, digest: Digest)? in
+                guard let replica = node.replica, node.witness.cuts.forked[origin] == nil else { return nil }
+                let last = try replica.vectors().applied[origin]
+                let body = try replica.signedChangeSet(Dot(origin: origin, sequence: last))?.body
+                return (node, last, SHA256.digest(body ?? []))
+            }
+            let longest = all.map(\.last).max()
+            let ends = all.filter { $0.last == longest }
+            guard Set(ends.map(\.digest)).count > 1 else { return nil }
+            return (origin, try ends.first { try $0.node.replica?.origin == origin }?.node)
         }
     }
 
@@ -54,12 +88,18 @@ extension Simulation {
     func exchange(_ node: SimulatedNode, _ other: SimulatedNode) throws {
         guard let session = try meet(node, other, mode: .sync) else { return }
         let deadline = scheduler.now.advanced(by: 600_000_000)
-        while !session.connection.isOver, try scheduler.step(until: deadline) {}
+        // A side that heard the other's last word may still be at work.
+        while session.ending == nil || !session.connection.isOver, try scheduler.step(until: deadline) {}
         guard let ending = session.ending else {
             throw SimulationViolation("a session of \(node.name) and \(other.name) does not end")
         }
         switch ending {
-        case .completed, .incomplete: break
+        case .completed, .incomplete, .rewound: break
+        case .peerError(let notice) where notice.code == .rewound: break
+        case .peerError, .refused, .disconnected, .peerLeft:
+            // Who is out is told so.
+            if isRevoked(node) || isRevoked(other) { break }
+            fallthrough
         default: throw SimulationViolation("\(node.name) and \(other.name), with nothing wrong: \(ending)")
         }
     }
@@ -76,21 +116,43 @@ extension Simulation {
 
     private func isQuiet() throws -> Bool {
         guard let first = nodes[0].store else { return false }
-        let (applied, safe) = try first.replica.vectors()
-        guard applied == safe else { return false }
-        for node in nodes {
+        let applied = try first.replica.vectors().applied
+        for node in members {
             guard let store = node.store else { return false }
             let vectors = try store.replica.vectors()
-            guard vectors.applied == applied, vectors.safe == applied, try store.replica.held().isEmpty,
-                store.roster.digest == first.roster.digest
+            guard vectors.applied == applied, try store.replica.held().allSatisfy({ try isOut($0.dot, node, applied) }),
+                store.roster.digest == first.roster.digest, node.witness.cuts == nodes[0].witness.cuts
             else { return false }
+            if vectors.safe != applied, try awaitsWhatIsThere(node) { return false }
         }
-        return true
+        return try hiddenForks().allSatisfy { $0.end == nil }
+    }
+
+    /// What is held comes after a cut, or builds on what is not there and never will be.
+    private func isOut(_ dot: Dot, _ node: SimulatedNode, _ applied: VersionVector) throws -> Bool {
+        if node.witness.cuts.exclude(dot, at: node.id) { return true }
+        let digest = try node.replica?.signedChangeSet(dot).map { SHA256.digest($0.body) }
+        return library[dot].first { $0.digest == digest }.map { !applied.covers($0.context) } ?? false
+    }
+
+    /// A value that its author overwrote before anyone had it, and could not send any more when a cut took the later one back,
+    /// is gone; one that any member still has must come.
+    private func awaitsWhatIsThere(_ node: SimulatedNode) throws -> Bool {
+        guard let replica = node.replica, !node.witness.cuts.isEmpty else { return true }
+        for dot in try replica.awaited() {
+            for other in members where other !== node {
+                if let again = try other.replica?.again(dot), !again.sealed.values.contains(where: { $0 == nil }) {
+                    return true
+                }
+            }
+        }
+        tallies.count("extinct-values")
+        return false
     }
 
     private func describeDisagreement() throws -> String {
         var lines = ["everyone met everyone again and again, and they do not agree:"]
-        for node in nodes {
+        for node in members {
             guard let replica = node.replica else { continue }
             let (applied, safe) = try replica.vectors()
             let held = try replica.held().map { "\($0.dot) \($0.detail)" }

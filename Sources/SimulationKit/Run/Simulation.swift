@@ -54,7 +54,11 @@ public final class Simulation {
     var writing: SeededRandom
     var isHealing = false
     /// Sealed, and taken back with a disk: they are wherever they had been sent, or nowhere.
-    var takenBack: Set<Dot> = []
+    var takenBack: Set<Digest> = []
+    /// Origins under which two machines write, and the last sequence that they have in common.
+    var twins: [Origin: SequenceNumber] = [:]
+    /// What the authority said, by the digest of the record.
+    var issued: [Digest: IssuedRevocation] = [:]
 
     struct Way: Hashable {
         let from: Int
@@ -76,6 +80,8 @@ public final class Simulation {
             workspace: workspace.id, workspaceName: workspace.name, now: now, key: identity.key(),
             serial: CertificateSerial(identity.identifier()))
         for index in 0..<options.nodes { try addNode(index, root, &identity, role: role(index, &identity)) }
+        // A machine that stands empty until another is copied to it.
+        try addNode(options.nodes, root, &identity, role: .writer)
     }
 
     private func role(_ index: Int, _ random: inout SeededRandom) -> MemberRole {
@@ -94,7 +100,7 @@ public final class Simulation {
             notBefore: WallClock(milliseconds: now.milliseconds - 30 * day),
             notAfter: WallClock(milliseconds: now.milliseconds + 3_000 * day), now: now,
             serial: CertificateSerial(identity.identifier()))
-        let isOld = index > 0 && options.faults.contains(.oldSchema) && identity.chance(300)
+        let isOld = index > 0 && index < options.nodes && options.faults.contains(.oldSchema) && identity.chance(300)
         if isOld { tallies.count(.oldSchema) }
         let node = SimulatedNode(
             index: index, machine: Machine(random: root.forked("disk", index)), key: key, certificate: certificate,
@@ -129,7 +135,7 @@ public final class Simulation {
 
     private func begin() throws {
         let late = options.faults.contains(.lateJoin) ? options.nodes / 3 : 0
-        for node in nodes.prefix(max(2, options.nodes - late)) where node.index < options.nodes { try join(node) }
+        for node in nodes.prefix(max(2, options.nodes - late)) { try join(node) }
     }
 
     /// Makes a node's replica, with the roster as the admin knows it.

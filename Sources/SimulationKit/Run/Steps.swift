@@ -24,8 +24,8 @@ extension Simulation {
         let pause = decisions.weighted([(20, 60), (300, 30), (5_000, 8), (60_000, 2)])
         try scheduler.run(until: scheduler.now.advanced(by: Int64(decisions.within(1...pause)) * 1000))
         let act = decisions.weighted(Self.weights)
-        let node = nodes[decisions.below(options.nodes)]
-        let other = nodes[decisions.below(options.nodes)]
+        let node = nodes[decisions.below(nodes.count)]
+        let other = nodes[decisions.below(nodes.count)]
         setTime(node)
         switch act {
         case .write: if node.isUp { try write(on: node) }
@@ -36,7 +36,7 @@ extension Simulation {
         case .undelete: if node.isUp { try undelete(on: node) }
         case .release: if node.isUp { try release(node) }
         case .restart: if node.isUp { try restart(node) }
-        case .join: if !node.hasJoined { try joinLate(node) }
+        case .join: if !node.hasJoined, node.index < options.nodes { try joinLate(node) }
         case .upgrade: if node.isUp, node.tables != SimulatedSchema.present { try upgrade(node) }
         case .fault: try fault(node, other)
         }

@@ -100,19 +100,41 @@ extension Simulation {
         try crash(node, losesPower: node.machine.disk.metFault == .powerCut)
     }
 
-    /// Reads the vector, and checks what was sealed since it was read last.
+    /// Reads the vector, and checks what was sealed and what was taken back since it was read last.
     func look(at node: SimulatedNode, _ store: SessionStore) throws {
         if node.machine.disk.isDown { return }
         let applied = try store.replica.vectors().applied
-        guard applied.covers(node.seen) else {
-            throw SimulationViolation(
-                "\(node.name): its vector shrank from \(describe(node.seen)) to \(describe(applied))")
+        let before = library.greatestStamp(of: node.id)
+        let rewinds = try noteCuts(node, store.replica)
+        let sealed = try takeSealed(node, store.replica, applied, looksAside: rewinds > 0)
+        var matched: Set<Register> = []
+        func check(_ part: [Library.Entry]) throws {
+            try self.check(part, node, &matched, before: before, applied: applied, rewinds: rewinds)
         }
-        let origin = try store.replica.origin
-        if applied[origin] > node.checked[origin] ?? .zero { try checkSealed(node, origin, store.replica) }
-        node.book.add(node.later)
-        node.later = WriteBook()
-        node.seen = applied
+        if rewinds > 0 {
+            let early = sealed.filter { Self.states($0, node.witness.seen) }
+            try check(early)
+            try checkRewind(node, sealed, applied)
+            try check(sealed.filter { !Self.states($0, node.witness.seen) })
+        } else {
+            guard applied.covers(node.witness.seen) else {
+                throw SimulationViolation(
+                    "\(node.name): its vector shrank from \(describe(node.witness.seen)) to \(describe(applied))")
+            }
+            forgetDebts(node, applied)
+            try check(sealed)
+        }
+        if !sealed.isEmpty { try closeBook(node, matched) }
+        try noteContents(node, store.replica, applied)
+        if !node.witness.cuts.isEmpty, counting(applied, at: node) != applied {
+            throw SimulationViolation("\(node.name) has what comes after a cut, or builds on it: \(describe(applied))")
+        }
+        if rewinds > 0 || applied != node.witness.seen {
+            try settleDebts(node, store.replica, mustBePaid: rewinds > 0)
+        }
+        node.witness.book.add(node.witness.later)
+        node.witness.later = WriteBook()
+        node.witness.seen = applied
     }
 
     func describe(_ vector: VersionVector) -> String {
@@ -122,8 +144,15 @@ extension Simulation {
         }.joined(separator: " ")
     }
 
-    /// The replica changed: whoever is in a session with it may want to know.
+    /// The replica changed: whoever is in a session with it may want to know; and whoever is out by what it learnt is told so.
     func changed(_ node: SimulatedNode) {
+        if !issued.isEmpty, let roster = node.store?.roster {
+            for session in node.sessions where roster.member(session.peer.id)?.isRevoked == true {
+                scheduler.after(0) {
+                    try session.take(.refuse(ErrorNotice(code: .refused, message: "this node was revoked")))
+                }
+            }
+        }
         for session in node.sessions { session.localChanged() }
     }
 
@@ -167,14 +196,14 @@ extension Simulation {
         }
         node.store = store
         try settleDoubt(node, store.replica)
-        let applied = try store.replica.vectors().applied
-        guard applied.covers(node.told) else {
+        // What was told is void where it was rewound since.
+        try look(at: node, store)
+        guard node.witness.seen.covers(node.witness.told) else {
             throw SimulationViolation(
-                "\(node.name) told others that it has \(describe(node.told)), and has \(describe(applied)) after a crash"
+                "\(node.name) told others that it has \(describe(node.witness.told)), and has \(describe(node.witness.seen)) after a crash"
             )
         }
-        try look(at: node, store)
-        trace.note("\(node.name) starts at \(describe(node.seen))")
+        trace.note("\(node.name) starts at \(describe(node.witness.seen))")
     }
 
     /// Whether a transaction that failed at its commit took place after all: wholly, or not at all.
@@ -188,6 +217,6 @@ extension Simulation {
             throw SimulationViolation(
                 "\(node.name): of a transaction on \(tables) only \(happened) are there after a crash")
         }
-        for table in happened { node.book.add(doubtful.writes, table: table) }
+        for table in happened { node.witness.book.add(doubtful.writes, table: table) }
     }
 }

@@ -1,0 +1,187 @@
+// What cuts did to a replica, against what they may do: the vector shrinks to what counts and no further, nothing that does
+// not count is left, and what a node's own programs wrote is written again.
+//
+// Invariant: what counts is told from the contexts of the change sets as they were sealed, and from the cuts alone.
+
+internal import ReplicaExchange
+internal import ReplicaStore
+internal import ReplicationModel
+internal import Trust
+
+extension Simulation {
+    /// Reads which cuts a node knows of.
+    ///
+    /// - Returns: how often it was rewound since it was looked at last.
+    func noteCuts(_ node: SimulatedNode, _ replica: Replica) throws -> Int {
+        guard !issued.isEmpty || !twins.isEmpty else { return 0 }
+        let mark = try replica.rosterMark()
+        if mark != node.witness.rosterMark {
+            node.witness.rosterMark = mark
+            node.witness.cuts = try cuts(of: node, replica)
+        }
+        let rewinds = Int(try replica.rewinds())
+        defer { node.witness.rewinds = rewinds }
+        return rewinds - node.witness.rewinds
+    }
+
+    private func cuts(of node: SimulatedNode, _ replica: Replica) throws -> KnownCuts {
+        var cuts = KnownCuts()
+        for record in try replica.rosterRecords() where record.starts(with: Revocation.magic) {
+            guard let revocation = issued[SHA256.digest(record)] else {
+                throw SimulationViolation("\(node.name) believes a revocation that nobody issued")
+            }
+            cuts.add(revocation)
+        }
+        for fork in try replica.forks().map(\.proof.fork) {
+            guard library[fork].count > 1 else {
+                throw SimulationViolation("\(node.name) believes that \(fork) is a fork, and it has one content")
+            }
+            cuts.add(fork: fork)
+        }
+        return cuts
+    }
+
+    /// A change set as a node has it, or had it: which of its contents, where its origin forked.
+    func entry(_ dot: Dot, at node: SimulatedNode) -> Library.Entry? {
+        let contents = library[dot]
+        guard contents.count > 1 else { return contents.first }
+        return contents.first { $0.digest == node.witness.contents[dot] }
+    }
+
+    /// Notes which contents a node took under names that may have two.
+    func noteContents(_ node: SimulatedNode, _ replica: Replica, _ applied: VersionVector) throws {
+        for (origin, common) in twins {
+            let known = max(node.witness.seen[origin], common).rawValue
+            for sequence in known..<max(known, applied[origin].rawValue) {
+                let dot = Dot(origin: origin, sequence: SequenceNumber(sequence + 1))
+                node.witness.contents[dot] = try replica.signedChangeSet(dot).map { SHA256.digest($0.body) }
+            }
+        }
+    }
+
+    /// The part of a vector that counts for a node: nothing beyond a cut, and nothing that had seen what is.
+    func counting(_ vector: VersionVector, at node: SimulatedNode) -> VersionVector {
+        guard !node.witness.cuts.isEmpty else { return vector }
+        var left = vector
+        for (origin, sequence) in vector.entries {
+            left[origin] = node.witness.cuts.last(of: origin, upTo: sequence, at: node.id)
+        }
+        var before: VersionVector
+        repeat {
+            before = left
+            for (origin, sequence) in before.entries {
+                // Contexts grow along an origin.
+                var last = sequence
+                while last > .zero, let entry = entry(Dot(origin: origin, sequence: last), at: node),
+                    !left.covers(entry.context)
+                { last = last.previous }
+                left[origin] = last
+            }
+        } while left != before
+        return left
+    }
+
+    /// Checks a replica that was rewound, and notes what its programs are owed.
+    func checkRewind(_ node: SimulatedNode, _ sealed: [Library.Entry], _ applied: VersionVector) throws {
+        var old = node.witness.seen
+        for entry in sealed { old.formUnion(VersionVector([entry.dot.origin: entry.dot.sequence])) }
+        let kept = counting(old, at: node)
+        guard applied.covers(kept) else {
+            throw SimulationViolation(
+                "\(node.name) was rewound from \(describe(old)) to \(describe(applied)), and \(describe(kept)) counts")
+        }
+        tallies.count("rewinds")
+        trace.note(
+            "\(node.name) is rewound from \(describe(old)) to \(describe(applied)), where \(describe(kept)) counts")
+        node.witness.told = counting(node.witness.told, at: node)
+        // What is written again does not count among what was there.
+        var former = node.witness.seen
+        for entry in sealed where !applied.contains(entry.dot) || Self.states(entry, node.witness.seen) {
+            former.formUnion(VersionVector([entry.dot.origin: entry.dot.sequence]))
+        }
+        owe(node, former, applied)
+        forgetDebts(node, applied)
+    }
+
+    /// A node's own work that is gone, where nothing that counts was written over it.
+    private func owe(_ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector) {
+        var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
+        for (origin, last) in old.sorted {
+            for sequence in 1...last.rawValue {
+                let dot = Dot(origin: origin, sequence: SequenceNumber(sequence))
+                guard let entry = entry(dot, at: node) else { continue }
+                let isOwn = origin.node == node.id
+                let isGone = isOwn && !applied.contains(dot)
+                let isVoid = !isOwn && node.witness.cuts.exclude(dot, at: node.id)
+                for table in entry.changeSet.tables {
+                    table.forEachWrite { register, row, cells in
+                        let alive = register.field == Register.existence ? row.kind != .delete : nil
+                        let write = SetAside(stamp: row.stamp, dot: dot, cells: cells, alive: alive)
+                        writes[register, default: []].append((write, isVoid, isGone))
+                    }
+                }
+            }
+        }
+        func isLess(_ one: SetAside, _ other: SetAside) -> Bool {
+            one.stamp != other.stamp ? one.stamp < other.stamp : one.dot.origin < other.dot.origin
+        }
+        func winner(_ register: Register) -> (write: SetAside, isOwnAndGone: Bool, isCurrent: Bool)? {
+            let all = writes[register] ?? []
+            guard let best = all.filter({ !$0.isVoid }).max(by: { isLess($0.write, $1.write) }) else { return nil }
+            return (best.write, best.isOwnAndGone, !all.contains { isLess(best.write, $0.write) })
+        }
+        node.witness.supplements = [:]
+        for register in writes.keys {
+            // A field that this node's program does not know any more is nobody's to write.
+            guard let table = node.table(register.table),
+                register.field == Register.existence || table.fields.contains(where: { $0.name == register.field }),
+                let best = winner(register), best.isOwnAndGone
+            else { continue }
+            node.witness.owed[register] = best.write
+            guard best.write.alive == true else { continue }
+            for field in table.fields {
+                let other = Register(table: register.table, id: register.id, field: field.name)
+                if let best = winner(other), best.isCurrent { node.witness.supplements[other] = best.write.cells }
+            }
+        }
+    }
+
+    /// What counts again is not written a second time.
+    func forgetDebts(_ node: SimulatedNode, _ applied: VersionVector) {
+        guard !node.witness.owed.isEmpty else { return }
+        node.witness.owed = node.witness.owed.filter { !applied.contains($0.value.dot) }
+    }
+
+    /// Forgets what stands as it was written: nobody needs to write it again.
+    ///
+    /// - Parameter mustBePaid: the replica has written again whatever it could.
+    func settleDebts(_ node: SimulatedNode, _ replica: Replica, mustBePaid: Bool) throws {
+        guard !node.witness.owed.isEmpty else { return }
+        try replica.read { reader in
+            for (register, write) in node.witness.owed.sorted(by: { $0.key < $1.key }) {
+                guard let table = node.table(register.table) else { continue }
+                let row = try SimulatedNode.row(table, register.id, reader)
+                let stands: Bool
+                if let alive = write.alive {
+                    stands = alive == (row != nil)
+                } else if let row {
+                    let field = table.fields.first { $0.name == register.field }
+                    let values = (field?.columns ?? []).compactMap { name in
+                        table.columns.firstIndex { $0.name == name }.map { Self.cell(row[$0]) }
+                    }
+                    stands = values == write.cells
+                } else {
+                    // A field of a row that another is to bring back waits for it.
+                    continue
+                }
+                if stands {
+                    node.witness.owed[register] = nil
+                } else if mustBePaid {
+                    throw SimulationViolation(
+                        "\(node.name) wrote \(register.description), \(write); a cut took it back, and it was not written again"
+                    )
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// What the simulation knows of a replica without asking it: what was written, sealed, told, and what is still owed to its
+// programs.
+//
+// Invariant: it goes where the replica's files go: into a backup, back with it, and to the machine that gets a copy.
+
+internal import ReplicationModel
+
+struct Witness {
+    /// What its programs wrote and is not sealed.
+    var book = WriteBook()
+    /// What was written after something was sealed within one call: it may be sealed with it, or later.
+    var later = WriteBook()
+    /// The vector as it was last read.
+    var seen = VersionVector()
+    /// What others were told that this replica has.
+    var told = VersionVector()
+    /// How far its own origins were looked through.
+    var checked: [Origin: SequenceNumber] = [:]
+    /// What it sealed itself.
+    var sealed: Set<Digest> = []
+    /// Which content it has, or had last, under the names that may have two.
+    var contents: [Dot: Digest] = [:]
+    /// How often it was rewound.
+    var rewinds = 0
+    /// The cuts it knows of, and the mark of the roster they were read from.
+    var cuts = KnownCuts()
+    var rosterMark = ""
+    /// What its programs wrote, a cut took back, and is to be written again.
+    var owed: [Register: SetAside] = [:]
+    /// What a row that is to be inserted again may have in its other fields.
+    var supplements: [Register: [Cell]] = [:]
+}
+
+/// A write that a cut took back.
+struct SetAside {
+    let stamp: Stamp
+    let dot: Dot
+    /// Of a field.
+    let cells: [Cell]
+    /// Of a row's existence.
+    let alive: Bool?
+}
