@@ -82,7 +82,9 @@ extension Simulation {
     }
 
     /// Checks a replica that was rewound, and notes what its programs are owed.
-    func checkRewind(_ node: SimulatedNode, _ sealed: [Library.Entry], _ applied: VersionVector) throws {
+    func checkRewind(
+        _ node: SimulatedNode, _ sealed: [Library.Entry], _ applied: VersionVector, rewinds: Int
+    ) throws {
         var old = node.witness.seen
         for entry in sealed { old.formUnion(VersionVector([entry.dot.origin: entry.dot.sequence])) }
         let kept = counting(old, at: node)
@@ -99,12 +101,14 @@ extension Simulation {
         for entry in sealed where !applied.contains(entry.dot) || Self.states(entry, node.witness.seen) {
             former.formUnion(VersionVector([entry.dot.origin: entry.dot.sequence]))
         }
-        owe(node, former, applied)
+        owe(node, former, applied, inTurn: rewinds > 1)
         forgetDebts(node, applied)
     }
 
     /// A node's own work that is gone, where nothing that counts was written over it.
-    private func owe(_ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector) {
+    private func owe(
+        _ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector, inTurn: Bool
+    ) {
         var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
         for (origin, last) in old.sorted {
             for sequence in 1...last.rawValue {
@@ -131,6 +135,13 @@ extension Simulation {
             return (best.write, best.isOwnAndGone, !all.contains { isLess(best.write, $0.write) })
         }
         node.witness.supplements = [:]
+        node.witness.mayRewrite = [:]
+        if inTurn {
+            for (register, all) in writes {
+                node.witness.mayRewrite[register] =
+                    all.filter(\.isOwnAndGone).map(\.write).max(by: isLess)
+            }
+        }
         for register in writes.keys {
             // A field that this node's program does not know any more is nobody's to write.
             guard let table = node.table(register.table),

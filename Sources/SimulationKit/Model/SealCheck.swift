@@ -159,6 +159,12 @@ extension Simulation {
             if owed.alive == true { restored.insert(row.id) }
             return
         }
+        if let other = node.witness.mayRewrite[register],
+            other.alive.map({ $0 == (row.kind != .delete) }) ?? (other.cells == cells)
+        {
+            if other.alive == true { restored.insert(row.id) }
+            return
+        }
         if row.kind == .insert, restored.contains(row.id) {
             let isEmpty = cells.allSatisfy { $0 == .inline(.null) || $0 == .inline(.text([])) }
             if isEmpty || node.witness.supplements[register] == cells { return }

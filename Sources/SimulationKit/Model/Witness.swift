@@ -27,6 +27,8 @@ struct Witness {
     var rosterMark = ""
     /// What its programs wrote, a cut took back, and is to be written again.
     var owed: [Register: SetAside] = [:]
+    /// What may be written again besides: of two cuts that came at once, the second meets what the first left.
+    var mayRewrite: [Register: SetAside] = [:]
     /// What a row that is to be inserted again may have in its other fields.
     var supplements: [Register: [Cell]] = [:]
 }

@@ -114,7 +114,7 @@ extension Simulation {
         if rewinds > 0 {
             let early = sealed.filter { Self.states($0, node.witness.seen) }
             try check(early)
-            try checkRewind(node, sealed, applied)
+            try checkRewind(node, sealed, applied, rewinds: rewinds)
             try check(sealed.filter { !Self.states($0, node.witness.seen) })
         } else {
             guard applied.covers(node.witness.seen) else {
