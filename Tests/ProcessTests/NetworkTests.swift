@@ -144,7 +144,10 @@ struct NetworkTests {
                 try await node.insertArticle("cut-\(index)-\(round)", "while cut off")
             }
         }
-        for node in nodes { try await node.sql("UPDATE articles SET headline = 'by \(node.name)' WHERE id = 'n0-1'") }
+        // On either side of the cut: hq and istanbul are live, and what one writes the other has seen in milliseconds.
+        for node in [nodes[0], nodes[2]] {
+            try await node.sql("UPDATE articles SET headline = 'by \(node.name)' WHERE id = 'n0-1'")
+        }
         try await arrive(1_520, at: Array(nodes[0...1]), servers)
         #expect(try await count(nodes[2]) == "1510")
         // What was written is counted as lacking over there, and what is not known to have arrived is not said to have.
@@ -174,7 +177,7 @@ struct NetworkTests {
         }
         for server in servers { try await server.stop() }
         try await expectAgreement(nodes)
-        #expect(try await nodes[0].json("conflicts", "list")["conflicts"]?.elements.count == 2)
+        #expect(try await nodes[0].json("conflicts", "list")["conflicts"]?.elements.count == 1)
         let line =
             TestNetwork.canImpair ? "40 ms and 3 %, then 120 ms and 8 % of loss" : "no delay and loss (no netem here)"
         print("network: 3 namespaces, \(line), 2 partitions, healed and converged")
