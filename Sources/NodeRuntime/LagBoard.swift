@@ -38,7 +38,7 @@ extension Node {
         let records = Dictionary(uniqueKeysWithValues: try replica.peers().map { ($0.node, $0) })
         let held = try replica.held()
         // What a peer told before it knew of a cut, or tells because it does not, is no lag.
-        let cuts = self.cuts
+        let cuts = try replica.cuts()
         let now = clock()
         // A service that was killed could not write down that its sessions ended.
         let isServed = ServiceLock.isHeld(directory)

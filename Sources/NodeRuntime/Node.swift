@@ -91,12 +91,6 @@ public final class Node: Sendable {
     @discardableResult
     public func refreshRoster() throws -> Roster { try store.refreshRoster() }
 
-    /// Where origins are cut off, as last read: by revocations, and by forks.
-    public var cuts: Cuts { store.cuts }
-
-    /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
-    public func check(_ proof: ForkProof) throws { try store.check(proof) }
-
     /// What people call a node: its name, or the first digits of its id.
     public func name(of node: NodeID) -> String {
         roster.member(node)?.name ?? String(node.description.prefix(12))

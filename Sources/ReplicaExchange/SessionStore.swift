@@ -40,20 +40,6 @@ public final class SessionStore: Sendable {
     /// The forks that are proven, as last read.
     public var forks: [KnownFork] { knownRoster.withLock { $0.forks } }
 
-    /// Where origins are cut off, as last read: by revocations, and by forks.
-    public var cuts: Cuts {
-        knownRoster.withLock { known in
-            var cuts = Cuts()
-            for member in known.roster.members {
-                for revocation in member.revocations {
-                    cuts.revoke(member.node, lastAccepted: revocation.lastAccepted)
-                }
-            }
-            for fork in known.forks { cuts.fork(fork.proof.fork.origin, at: fork.proof.fork.sequence) }
-            return cuts
-        }
-    }
-
     /// Equal where two nodes know the same records and fork proofs.
     var rosterDigest: [UInt8] {
         knownRoster.withLock { known in
@@ -95,8 +81,6 @@ public final class SessionStore: Sendable {
     }
 
     /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
-    public func check(_ proof: ForkProof) throws { try check(proof, refreshRoster()) }
-
     private func check(_ proof: ForkProof, _ roster: Roster) throws {
         guard roster.authorship(by: proof.fork.origin.node) == .allowed(proof.key) else {
             throw CertificateRefusal(

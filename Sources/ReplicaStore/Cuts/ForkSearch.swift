@@ -132,6 +132,7 @@ extension Replica {
                 ).first
             }
             guard let body = held?[0].bytes, let signature = held?[1].bytes else { continue }
+            // Two that may well follow each other prove nothing, and the next pair is tried.
             if let proof = try? ForkProof(ours, ForkProof.Half(body: body, signature: signature), key: key) {
                 return proof
             }

@@ -90,6 +90,7 @@ extension Replica {
         for half in proof.halves {
             for sequence in [half.header.sequence, half.header.sequence.previous] where sequence > .zero {
                 let dot = Dot(origin: proof.fork.origin, sequence: sequence)
+                // Most pairs prove nothing: they are one and the same, or follow each other.
                 guard let ours = try signedChangeSet(dot),
                     let own = try? ForkProof.Half(body: ours.body, signature: ours.signature),
                     let other = try? ForkProof(own, half, key: proof.key), other.precedes(lowest)
@@ -156,8 +157,11 @@ extension Replica {
     {
         let applied = origins[dot.origin]?.applied ?? .zero
         let digest = origins[dot.origin]?.digest ?? .none
-        if applied.next == dot.sequence, let header = try? ChangeSetCodec.decodeHeader(body), header.previous == digest
-        {
+        guard applied.next == dot.sequence else {
+            return ForkSuspicion(origin: dot.origin, differs: min(applied, dot.sequence))
+        }
+        // `verify` reports a body that does not read; here nothing more can be told of it.
+        if let header = try? ChangeSetCodec.decodeHeader(body), header.previous == digest {
             guard origins.applied.covers(header.contextChanges) else { return nil }
             if let breach = try Applier.laterContext(of: header, origins, reader) { return breach }
         }

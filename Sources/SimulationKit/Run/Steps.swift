@@ -101,7 +101,7 @@ extension Simulation {
             !blocked.contains(Way(from: other.index, to: node.index))
         else { return nil }
         setTime(other)
-        // What TLS asks of either side.
+        // What TLS asks of either side; why it refuses is of no matter here.
         guard let store = node.store, let otherStore = other.store,
             (try? store.roster.checkMayConnect(other.certificate, now: node.machine.now)) != nil,
             (try? otherStore.roster.checkMayConnect(node.certificate, now: other.machine.now)) != nil
