@@ -3,6 +3,7 @@ import ReplicaExchange
 import ReplicaStore
 import ReplicationModel
 import Testing
+import Trust
 
 @testable import SimulationKit
 
@@ -54,7 +55,8 @@ import Testing
             else { throw SimulationViolation("there is no row") }
             let dot = Dot(origin: Origin(node: node.id, incarnation: 1), sequence: SequenceNumber(1))
             node.witness.owed[Register(table: "notes", id: RowID(bytes: id), field: "title")] =
-                SetAside(stamp: .zero, dot: dot, cells: [.inline(Value("lost"))], alive: nil)
+                SetAside(
+                    stamp: .zero, dot: dot, digest: SHA256.digest([]), cells: [.inline(Value("lost"))], alive: nil)
         }
         #expect(found?.contains("it was not written again") == true)
     }

@@ -164,21 +164,36 @@ enum SetAsideEdits {
     /// - Returns: how many field writes were sealed.
     static func writeAgain(_ transaction: EngineTransaction, key: SigningKey) throws -> UInt64 {
         let writer = transaction.writer
-        let rows = try writer.query("SELECT DISTINCT table_number, id FROM sync_set_aside_edits")
-        var isWritten = false
-        for row in rows {
+        let rows = try writer.query(
+            """
+            SELECT table_number, id, max(CASE WHEN field = ? THEN value END) FROM sync_set_aside_edits
+            GROUP BY table_number, id
+            """, [.integer(CompiledField.existence)]
+        ).map { row in
             guard let table = transaction.tables.first(where: { $0.number == row[0].integer }),
                 case .text(let id) = row[1]
             else { throw ReplicaError.damaged("sync_set_aside_edits") }
-            if try writeAgain(RowID(bytes: id), table, transaction) { isWritten = true }
+            return (id: RowID(bytes: id), table: table, isAlive: row[2] == .integer(1))
         }
-        guard isWritten else { return 0 }
+        guard !rows.isEmpty else { return 0 }
+        // What triggers do not capture first: switching them makes SQLite compile every statement anew.
+        for row in rows where row.isAlive { try raise(row.id, row.table, transaction) }
+        let written = try writer.capturing { try rows.filter { try writeAgain($0.id, $0.table, transaction) } }
+        guard !written.isEmpty else { return 0 }
         let sealer = try Sealer(transaction, key: key)
         try sealer.sealAll()
         return sealer.report.changes
     }
 
-    /// One row: brought back, then its fields, then deleted, as far as this node had done so.
+    /// Brings a row back that is deleted here, with its values as they were.
+    private static func raise(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws {
+        let store = try transaction.store(table)
+        guard let state = try store.find(id), !state.alive, try store.wasInserted(state) else { return }
+        try store.raise(id, row: state.row)
+        try store.journalUndelete(id, at: transaction.now)
+    }
+
+    /// One row, with triggers on: inserted, then its fields, then deleted, as far as this node had done so.
     private static func writeAgain(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws -> Bool
     {
         let writer = transaction.writer
@@ -200,12 +215,7 @@ enum SetAsideEdits {
         let state = try store.find(id)
         var isAlive = state?.alive ?? false
         if !isAlive, existence == .integer(1) {
-            if let state, try store.wasInserted(state) {
-                try store.raise(id, row: state.row)
-                try store.journalUndelete(id, at: transaction.now)
-            } else {
-                try insert(id, edits, table, writer)
-            }
+            try insert(id, edits, table, writer)
             isAlive = true
         }
         guard isAlive else {
@@ -222,15 +232,11 @@ enum SetAsideEdits {
                 try !wroteSince(dot, state, field, store, transaction)
             else { continue }
             let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
-            try writer.capturing {
-                try writer.execute(
-                    "UPDATE \"\(table.name)\" SET \(assignments) WHERE id = ?", values + [.text(id.bytes)])
-            }
+            try writer.execute(
+                "UPDATE \"\(table.name)\" SET \(assignments) WHERE id = ?", values + [.text(id.bytes)])
         }
         if existence == .integer(0) {
-            try writer.capturing {
-                try writer.execute("DELETE FROM \"\(table.name)\" WHERE id = ?", [.text(id.bytes)])
-            }
+            try writer.execute("DELETE FROM \"\(table.name)\" WHERE id = ?", [.text(id.bytes)])
         }
         try writer.execute(
             "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ?",
@@ -268,10 +274,7 @@ enum SetAsideEdits {
         }
         let names = columns.map { ", \"\($0.0)\"" }.joined()
         let parameters = String(repeating: ", ?", count: columns.count)
-        try writer.capturing {
-            try writer.execute(
-                "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
-                [.text(id.bytes)] + columns.map(\.1))
-        }
+        try writer.execute(
+            "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))", [.text(id.bytes)] + columns.map(\.1))
     }
 }

@@ -172,11 +172,7 @@ struct Statement {
 
     func isNull(_ index: Int32) -> Bool { sqlite3_column_type(handle, index) == SQLITE_NULL }
     func integer(_ index: Int32) -> Int64 { sqlite3_column_int64(handle, index) }
-    func bytes(_ index: Int32) -> [UInt8] {
-        let pointer = sqlite3_column_blob(handle, index)
-        let count = Int(sqlite3_column_bytes(handle, index))
-        return Array(UnsafeRawBufferPointer(start: pointer, count: pointer == nil ? 0 : count))
-    }
+    func bytes(_ index: Int32) -> [UInt8] { withBytes(index, Self.copy) }
     func text(_ index: Int32) -> String { String(decoding: bytes(index), as: UTF8.self) }
 
     func value(_ index: Int32) -> Value {
@@ -189,12 +185,15 @@ struct Statement {
         }
     }
 
-    /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
-    func cell(_ index: Int32) -> Cell {
-        guard let kind = kind(index) else { return .inline(value(index)) }
+    /// How a column stands in a body.
+    func cell(_ index: Int32) -> Cell { largeValue(index).map(Cell.beside) ?? .inline(value(index)) }
+
+    /// What a body says of a column that stands beside it, digested where SQLite holds it; nil where it stands in the body.
+    func largeValue(_ index: Int32) -> LargeValue? {
+        guard let kind = kind(index) else { return nil }
         return withBytes(index) { bytes in
-            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
-            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
+            guard bytes.count > Limits.inlineValueBytes else { return nil }
+            return LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count))
         }
     }
 
@@ -203,7 +202,7 @@ struct Statement {
         guard kind(index) == large.kind else { return nil }
         return withBytes(index) { bytes in
             guard UInt64(bytes.count) == large.byteCount, SHA256.digest(bytes) == large.digest else { return nil }
-            return Array(bytes)
+            return Self.copy(bytes)
         }
     }
 
@@ -220,6 +219,15 @@ struct Statement {
     func withBytes<T>(_ index: Int32, _ body: (UnsafeRawBufferPointer) -> T) -> T {
         let start = sqlite3_column_blob(handle, index)
         return body(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, index))))
+    }
+
+    /// A copy that stays allocated until it is filled. `Array(bytes)` does not: where its result goes unused the optimizer
+    /// (of Swift 6.3 at least) frees the array before it copies into it.
+    private static func copy(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: bytes.count) { copy, count in
+            UnsafeMutableRawBufferPointer(copy).copyMemory(from: bytes)
+            count = bytes.count
+        }
     }
 
     func values(_ range: Range<Int32>) -> [Value] { range.map(value) }

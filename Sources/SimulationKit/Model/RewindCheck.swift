@@ -120,7 +120,8 @@ extension Simulation {
                 for table in entry.changeSet.tables {
                     table.forEachWrite { register, row, cells in
                         let alive = register.field == Register.existence ? row.kind != .delete : nil
-                        let write = SetAside(stamp: row.stamp, dot: dot, cells: cells, alive: alive)
+                        let write = SetAside(
+                            stamp: row.stamp, dot: dot, digest: entry.digest, cells: cells, alive: alive)
                         writes[register, default: []].append((write, isVoid, isGone))
                     }
                 }
@@ -160,7 +161,9 @@ extension Simulation {
     /// What counts again is not written a second time.
     func forgetDebts(_ node: SimulatedNode, _ applied: VersionVector) {
         guard !node.witness.owed.isEmpty else { return }
-        node.witness.owed = node.witness.owed.filter { !applied.contains($0.value.dot) }
+        node.witness.owed = node.witness.owed.filter { _, write in
+            !applied.contains(write.dot) || entry(write.dot, at: node)?.digest != write.digest
+        }
     }
 
     /// Forgets what stands as it was written: nobody needs to write it again.

@@ -37,6 +37,8 @@ struct Witness {
 struct SetAside {
     let stamp: Stamp
     let dot: Dot
+    /// Of the change set's body: where its origin forked, another may count under its name.
+    let digest: Digest
     /// Of a field.
     let cells: [Cell]
     /// Of a row's existence.

@@ -91,6 +91,8 @@ extension Simulation {
         }
         guard !dead.isEmpty else { return }
         let id = decisions.pick(dead)
+        // Bringing it back seals first: by itself, so that a delete of before is looked for where it was sealed.
+        guard try work(node, "seals", { try $0.replica.seal() }) != nil else { return }
         let register = Register(table: table.name, id: id, field: Register.existence)
         var book = WriteBook()
         book.write(register, .existence(alive: true), at: node.machine.now)

@@ -121,11 +121,12 @@ extension Simulation {
                 throw SimulationViolation(
                     "\(node.name): its vector shrank from \(describe(node.witness.seen)) to \(describe(applied))")
             }
+            try noteContents(node, store.replica, applied)
             forgetDebts(node, applied)
             try check(sealed)
         }
         if !sealed.isEmpty { try closeBook(node, matched) }
-        try noteContents(node, store.replica, applied)
+        if rewinds > 0 { try noteContents(node, store.replica, applied) }
         if !node.witness.cuts.isEmpty, counting(applied, at: node) != applied {
             throw SimulationViolation("\(node.name) has what comes after a cut, or builds on it: \(describe(applied))")
         }
