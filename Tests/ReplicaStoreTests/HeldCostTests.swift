@@ -74,15 +74,17 @@ import Testing
         _ = try flood(20, a, workspace)
         for sql in [
             "DROP INDEX sync_held_forked", "DROP INDEX sync_held_by_time", "DROP INDEX sync_held_by_wait",
-            "DROP INDEX sync_held_by_schema",
+            "DROP INDEX sync_held_by_schema", "DROP INDEX sync_held_taken_back",
+            "ALTER TABLE sync_held DROP COLUMN taken_back",
             "ALTER TABLE sync_held DROP COLUMN waits_origin", "ALTER TABLE sync_held DROP COLUMN waits_seq",
             "ALTER TABLE sync_held DROP COLUMN tried_under",
         ] { try a.damage(sql) }
         let step = try #require(Schema.steps.first { $0.contains("CREATE TABLE sync_held_2") })
-        // The index is of a later step.
+        // These are of later steps.
         let index = "CREATE INDEX sync_held_forked ON sync_held(origin, seq) WHERE cause = 'forked';"
         #expect(Schema.steps.contains { $0.contains(index) })
-        try a.connections.engineWrite { try $0.executeAll(step + index) }
+        let last = try #require(Schema.steps.first { $0.contains("ADD COLUMN taken_back") })
+        try a.connections.engineWrite { try $0.executeAll(step + index + last) }
         #expect(try a.held().count == 20)
         workspace.clock.advance(2 * Self.day * 1000)
         #expect(try a.releaseHeld().changeSets == 20)

@@ -128,10 +128,13 @@ import Testing
         #expect(try ankara.read { try $0.query("SELECT * FROM sync_set_aside_edits WHERE id <> 'a2'") }.isEmpty)
     }
 
-    /// An edit that waits for its row does not come over what its author wrote since.
-    @Test func aRowThatIsMadeAnewKeepsWhatItWasMadeWith() throws {
+    /// An edit that waits for its row does not come over what its author wrote since, though the clock was ahead before.
+    @Test(arguments: [0, 3_600_000]) func aRowThatIsMadeAnewKeepsWhatItWasMadeWith(millisecondsAhead: Int64) throws {
         let story = try Story()
         let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        scene.workspace.clock.advance(millisecondsAhead)
+        try scene.write(istanbul, "UPDATE notes SET title = 'on void, again' WHERE id = 'a2'")
+        scene.workspace.clock.advance(-millisecondsAhead)
         try story.revoke()
         try istanbul.addRosterRecords(hq.rosterRecords())
         #expect(try istanbul.noteRow("a2") == nil)
@@ -141,6 +144,52 @@ import Testing
         try scene.expectAgreement([hq, istanbul])
         #expect(try hq.noteRow("a2")?.first == Value("made anew"))
         #expect(try istanbul.read { try $0.query("SELECT * FROM sync_set_aside_edits") }.isEmpty)
+    }
+
+    /// Own work that lost to what a first cut took back comes back where a second one voids that.
+    @Test(arguments: [false, true]) func cutsInTurnEndLikeCutsAtOnce(atOnce: Bool) throws {
+        let scene = try CutScene()
+        let (hq, own) = (try scene.replica("hq"), try scene.replica("own"))
+        let (antalya, izmir) = (try scene.replica("antalya"), try scene.replica("izmir"))
+        try scene.write(hq, "INSERT INTO notes(id, title, body) VALUES ('n1', 'base', 'base')")
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a1', 'void')")
+        for replica in [own, izmir] { try scene.pull(replica, from: antalya) }
+        try scene.write(own, "UPDATE notes SET title = 'mine', body = ? WHERE id = 'n1'", [Self.large("m")])
+        try scene.write(own, "DELETE FROM notes WHERE id = 'a1'")
+        try scene.write(izmir, "UPDATE notes SET title = 'theirs', body = 'theirs' WHERE id = 'n1'")
+        try scene.pull(own, from: izmir)
+        #expect(try own.noteRow("n1") == [Value("theirs"), Value("theirs")])
+        let cuts = [try scene.revocation(antalya, accepting: 0), try scene.revocation(izmir, accepting: 0)]
+        if atOnce {
+            try own.addRosterRecords(cuts)
+        } else {
+            try own.addRosterRecords([cuts[0]])
+            #expect(try own.noteRow("n1") == [Value("base"), Value("base")])
+            try own.expectSound(scene.workspace.authors)
+            try own.addRosterRecords([cuts[1]])
+        }
+        #expect(try own.noteRow("n1") == [Value("mine"), Self.large("m")])
+        #expect(try own.noteRow("a1") == nil)
+        try own.expectSound(scene.workspace.authors)
+        try scene.meet([hq, own])
+        try scene.expectAgreement([hq, own])
+        #expect(try hq.noteRow("n1") == [Value("mine"), Self.large("m")])
+    }
+
+    /// Even a value that is there already is written again: what was written before it, and comes later, loses to it still.
+    @Test func aValueThatIsThereAlreadyIsWrittenAgain() throws {
+        let story = try Story()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let ankara = try scene.replica("ankara")
+        try scene.pull(ankara, from: hq)
+        try scene.write(ankara, "UPDATE notes SET title = 'earlier' WHERE id = 'h1'")
+        try scene.write(istanbul, "UPDATE notes SET title = 'of hq' WHERE id = 'h1'")
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        try scene.meet([hq, istanbul, ankara])
+        try scene.expectAgreement([hq, istanbul, ankara])
+        #expect(try hq.noteRow("h1")?.first == Value("of hq"))
     }
 
     /// Edits that are not sealed yet rest on what was there when they were made.

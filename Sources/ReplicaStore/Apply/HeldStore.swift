@@ -136,6 +136,60 @@ enum HeldStore {
         }
     }
 
+    /// Holds what was applied here, and a cut takes back. Where its origin is proven to have forked it takes the place of another
+    /// content of the same name: that was never applied here, and the proof keeps it.
+    ///
+    /// - Parameter position: the log's last.
+    static func takeBack(
+        _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
+        logEndsAt position: Int64, at time: WallClock, in writer: Writer
+    ) throws {
+        if held.cause == .forked, let other = try find(held.dot, writer), other.digest != changeSet.digest {
+            try drop(other.number, in: writer)
+        }
+        try hold(changeSet, held, until: release, from: peer, within: nil, at: time, in: writer)
+        try writer.execute(
+            "UPDATE sync_held SET taken_back = ? WHERE origin = ? AND seq = ? AND body = ?",
+            [
+                .blob(takenBack(changeSet.sealed.body, logEndsAt: position)), .blob(held.dot.origin.bytes),
+                .integer(Int64(bitPattern: held.dot.sequence.rawValue)), .blob(changeSet.sealed.body),
+            ])
+    }
+
+    /// What `taken_back` says: the position in 8 bytes, big-endian, and SHA-256 over these and the body.
+    static func takenBack(_ body: [UInt8], logEndsAt position: Int64) -> [UInt8] {
+        let bytes = withUnsafeBytes(of: position.bigEndian) { Array($0) }
+        return bytes + SHA256.digest(bytes + body).bytes
+    }
+
+    /// The position that `taken_back` tells; nil where it tells none.
+    static func logEnd(_ takenBack: Value) -> Int64? {
+        takenBack.bytes.flatMap { bytes in
+            bytes.count == 40 ? Int64(bitPattern: bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }) : nil
+        }
+    }
+
+    /// What cuts took back before, one after the other: its number, and the change set without its values.
+    static func forEachTakenBack(_ writer: Writer, _ body: (Int64, ChangeSet) throws -> Void) throws {
+        let numbers = try writer.query(
+            "SELECT number FROM sync_held WHERE taken_back IS NOT NULL ORDER BY number"
+        ).compactMap(\.values[0].integer)
+        for number in numbers {
+            guard let bytes = try writer.query("SELECT body FROM sync_held WHERE number = ?", [.integer(number)]).first,
+                let bytes = bytes[0].bytes
+            else { throw ReplicaError.damaged("sync_held") }
+            try body(number, ChangeSetCodec.decode(bytes))
+        }
+    }
+
+    /// One of the values kept with a held change set; nil where it never arrived.
+    static func value(_ ordinal: Int, of number: Int64, _ reader: Reader) throws -> [UInt8]? {
+        try reader.query(
+            "SELECT value FROM sync_held_values WHERE held = ? AND ordinal = ?",
+            [.integer(number), .integer(Int64(ordinal))]
+        ).first?[0].bytes
+    }
+
     static func restate(_ number: Int64, _ held: HeldChangeSet, until release: HeldRelease, in writer: Writer) throws {
         try writer.execute(
             """

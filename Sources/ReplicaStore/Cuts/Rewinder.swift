@@ -45,7 +45,12 @@ final class Rewinder {
         try CutStore.save(cuts, in: writer)
         let transaction = try EngineTransaction(writer, now: now)
         let first = try Self.firstSetAside(by: transaction.cuts, transaction.origins, writer)
-        if !first.isEmpty { try rewind(transaction, first) }
+        if first.isEmpty {
+            // Nothing is taken back, but what was before may have lost to what is void now.
+            try collectEarlier(transaction, try ValueIndex(transaction, rows: [:])).keep()
+        } else {
+            try rewind(transaction, first)
+        }
         let report = try Batch(writer, replica: replica, peer: nil, cutsChanged: true).run([])
         result.released = report.changeSets
         result.rewritten = report.rewritten
@@ -98,15 +103,15 @@ final class Rewinder {
     private func rewind(_ before: EngineTransaction, _ first: [Int64: SequenceNumber]) throws {
         let rows = try affectedRows(before, first)
         let index = try ValueIndex(before, rows: rows)
-        var own = SetAsideCollector(before, index, cuts: before.cuts)
+        var own = try collectEarlier(before, index)
         let left = try writers(of: rows, before, first)
         let lastPosition = try writer.integer("SELECT max(position) FROM sync_change_sets") ?? 0
         try forEachSetAside(first) { changeSet, sealed, from in
-            if changeSet.header.origin.node == before.own.node { own.take(changeSet) }
+            own.take(changeSet, held: nil)
             let values = try index.values(of: changeSet, before)
             try hold(
                 changeSet, SealedChangeSet(body: sealed.body, signature: sealed.signature, values: values), from,
-                before, first)
+                before, first, lastPosition)
         }
         try own.keep()
         try takeFromLog(first, lastPosition)
@@ -128,6 +133,13 @@ final class Rewinder {
         }
         let rewinds = try Settings.value(Settings.rewinds, writer)?.integer ?? 0
         try Settings.set(Settings.rewinds, to: .integer(rewinds + 1), in: writer)
+    }
+
+    /// What earlier cuts took back: cuts that come one after the other have the outcome of all of them at once.
+    private func collectEarlier(_ before: EngineTransaction, _ index: ValueIndex) throws -> SetAsideCollector {
+        var own = SetAsideCollector(before, index, cuts: before.cuts)
+        try HeldStore.forEachTakenBack(writer) { own.take($1, held: $0) }
+        return own
     }
 
     private func forEachSetAside(
@@ -201,7 +213,7 @@ final class Rewinder {
 
     private func hold(
         _ changeSet: ChangeSet, _ sealed: SealedChangeSet, _ from: NodeID?, _ before: EngineTransaction,
-        _ first: [Int64: SequenceNumber]
+        _ first: [Int64: SequenceNumber], _ lastPosition: Int64
     ) throws {
         let dot = changeSet.header.dot
         var earlier: Dot?
@@ -224,11 +236,10 @@ final class Rewinder {
             held = HeldChangeSet(
                 dot: dot, cause: .waitsForEarlier, detail: "waits for \(waited)", releaseAt: nil)
         }
-        try HeldStore.hold(
+        try HeldStore.takeBack(
             ProvenChangeSet(sealed: sealed, view: try ChangeSetView(sealed.body), digest: SHA256.digest(sealed.body)),
-            held,
-            until: earlier.map { .after($0) } ?? .anything, from: from, within: nil,
-            at: now, in: writer)
+            held, until: earlier.map { .after($0) } ?? .anything, from: from, logEndsAt: lastPosition, at: now,
+            in: writer)
     }
 
     private func takeFromLog(_ first: [Int64: SequenceNumber], _ lastPosition: Int64) throws {

@@ -19,12 +19,21 @@ struct SetAsideCollector {
         let cells: [Cell]
         /// Of existence.
         let alive: Bool
+        /// Where its large values are, if an earlier cut took it back.
+        let held: HeldValues?
+    }
+    private struct HeldValues {
+        let number: Int64
+        /// The first large value of the field among those of the change set.
+        let ordinal: Int
     }
 
     private let transaction: EngineTransaction
     private let index: ValueIndex
     private let cuts: Cuts
     private var greatest: [Register: OwnWrite] = [:]
+    /// The greatest version that others wrote and an earlier cut took back, of what is not void.
+    private var others: [Register: Version] = [:]
 
     /// - Parameters:
     ///   - transaction: as it was before the rewind.
@@ -35,26 +44,42 @@ struct SetAsideCollector {
         self.cuts = cuts
     }
 
-    /// Takes in one set-aside change set of this node.
-    mutating func take(_ changeSet: ChangeSet) {
+    /// Takes in one change set that is set aside.
+    ///
+    /// - Parameter held: its number, where it was set aside before: then the metadata does not know it any more.
+    mutating func take(_ changeSet: ChangeSet, held: Int64?) {
         let header = changeSet.header
+        let isOwn = header.origin.node == transaction.own.node
+        guard isOwn || held != nil && !cuts.exclude(header.dot) else { return }
+        var ordinal = 0
         for part in changeSet.tables {
-            guard let table = transaction.table(named: part.table) else { continue }
+            guard let table = transaction.table(named: part.table) else {
+                ordinal += part.rows.reduce(0) { $0 + $1.besideCells.count }
+                continue
+            }
             for row in part.rows {
                 let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
                 func take(_ field: Int64, _ cells: [Cell], alive: Bool) {
                     let register = Register(table: table.number, id: row.id, field: field)
+                    guard isOwn else {
+                        others[register] = max(others[register] ?? version, version)
+                        return
+                    }
                     if let known = greatest[register], version < known.version { return }
-                    greatest[register] = OwnWrite(version: version, cells: cells, alive: alive)
+                    greatest[register] = OwnWrite(
+                        version: version, cells: cells, alive: alive,
+                        held: held.map { HeldValues(number: $0, ordinal: ordinal) })
                 }
                 if row.kind.writesExistence { take(CompiledField.existence, [], alive: row.kind != .delete) }
                 guard row.kind == .insert || row.kind == .update else { continue }
                 var start = 0
                 for place in part.fieldSets[row.fieldSet] {
                     let count = part.fields[place].columns.count
+                    let cells = Array(row.cells[start..<start + count])
                     if let field = table.field(named: part.fields[place].name) {
-                        take(field.number, Array(row.cells[start..<start + count]), alive: true)
+                        take(field.number, cells, alive: true)
                     }
+                    ordinal += cells.count { if case .beside = $0 { true } else { false } }
                     start += count
                 }
             }
@@ -72,7 +97,7 @@ struct SetAsideCollector {
                 if write.alive { try keepRow(register, write.version.dot, table) }
                 continue
             }
-            guard let values = try values(write.cells, register.id, table) else { continue }
+            guard let values = try values(write, register.id, table) else { continue }
             for (ordinal, value) in values.enumerated() {
                 try keep(register, write.version.dot, Int64(ordinal), value)
             }
@@ -82,19 +107,30 @@ struct SetAsideCollector {
     /// Of what this node itself wrote nothing is void: what a fork cuts off of it is its own work all the same.
     private func winner(_ register: Register, _ table: CompiledTable) throws -> Version? {
         let store = try transaction.store(table)
-        guard let state = try store.find(register.id) else { return nil }
-        return try store.known(state, field: register.field)
-            .filter { $0.origin.node == transaction.own.node || !cuts.exclude($0.dot) }.max()
+        var versions = [greatest[register]?.version, others[register]].compactMap { $0 }
+        if let state = try store.find(register.id) {
+            versions += try store.known(state, field: register.field)
+                .filter { $0.origin.node == transaction.own.node || !cuts.exclude($0.dot) }
+        }
+        return versions.max()
     }
 
     /// Nil where one of them never arrived.
-    private func values(_ cells: [Cell], _ id: RowID, _ table: CompiledTable) throws -> [Value]? {
+    private func values(_ write: OwnWrite, _ id: RowID, _ table: CompiledTable) throws -> [Value]? {
         var values: [Value] = []
-        for cell in cells {
+        var ordinal = write.held?.ordinal ?? 0
+        for cell in write.cells {
             switch cell {
             case .inline(let value): values.append(value)
             case .beside(let large):
-                guard let bytes = try index.find(large, of: id, in: table) else { return nil }
+                let bytes =
+                    if let held = write.held {
+                        try HeldStore.value(ordinal, of: held.number, transaction.writer)
+                    } else {
+                        try index.find(large, of: id, in: table)
+                    }
+                guard let bytes else { return nil }
+                ordinal += 1
                 values.append(large.kind == .text ? .text(bytes) : .blob(bytes))
             }
         }
@@ -231,6 +267,12 @@ enum SetAsideEdits {
             guard values.count == field.columns.count, let dot = own.first?.dot,
                 try !wroteSince(dot, state, field, store, transaction)
             else { continue }
+            // Written where it is there already, too: what others wrote at the same time was overwritten by it.
+            let present = try store.values(id, alive: true)
+            if let present, field.positions.map({ present[$0] }) == values {
+                try store.journalUpdate(id, positions: field.positions, values: values, at: transaction.now)
+                continue
+            }
             let assignments = field.columns.map { "\"\($0)\" = ?" }.joined(separator: ", ")
             try writer.execute(
                 "UPDATE \"\(table.name)\" SET \(assignments) WHERE id = ?", values + [.text(id.bytes)])
@@ -244,23 +286,24 @@ enum SetAsideEdits {
         return true
     }
 
-    /// Whether the field was written here after that change set: while an edit waited for its row, a program may have made the
-    /// row anew.
+    /// Whether the field was written here after that change set was taken back: while an edit waited for its row, a program may
+    /// have made the row anew. Stamps do not tell: the clock may have been ahead before.
     private static func wroteSince(
         _ dot: Dot, _ state: RowState?, _ field: CompiledField, _ store: TableStore, _ transaction: EngineTransaction
     ) throws -> Bool {
         guard let state else { return false }
-        let body = try transaction.writer.query(
-            "SELECT body FROM sync_held WHERE origin = ? AND seq = ?",
+        let held = try transaction.writer.query(
+            "SELECT taken_back FROM sync_held WHERE origin = ? AND seq = ?",
             [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
-        ).first?[0].bytes
-        guard let header = try body.map({ try ChangeSetCodec.decodeHeader($0) }) else { return false }
+        ).first
+        // What an older program took back does not say when.
+        guard let logEnd = held.flatMap({ HeldStore.logEnd($0[0]) }) else { return false }
         // What came from elsewhere is another's, though it may bear this node's name: a clone's.
         return try store.known(state, field: field.number).contains { version in
-            guard version.origin.node == transaction.own.node, version.stamp > header.lastStamp else { return false }
+            guard version.origin.node == transaction.own.node else { return false }
             return try transaction.writer.integer(
-                "SELECT received_from IS NULL FROM sync_change_sets WHERE origin = ? AND seq = ?",
-                .integer(try transaction.origins.number(of: version.origin)),
+                "SELECT position > ? AND received_from IS NULL FROM sync_change_sets WHERE origin = ? AND seq = ?",
+                .integer(logEnd), .integer(try transaction.origins.number(of: version.origin)),
                 .integer(Int64(bitPattern: version.sequence.rawValue))) == 1
         }
     }

@@ -155,6 +155,12 @@ enum Schema {
                 + ifnull((SELECT sum(length(value)) FROM sync_held_values WHERE held = sync_held.number), 0))
             FROM sync_held GROUP BY 1;
         """,
+        """
+        -- Where a cut took it back, having been applied here: the log's last position then, and a digest of that and of the
+        -- body. A later cut reads it again.
+        ALTER TABLE sync_held ADD COLUMN taken_back BLOB;
+        CREATE INDEX sync_held_taken_back ON sync_held(number) WHERE taken_back IS NOT NULL;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

@@ -311,6 +311,19 @@ final class TableStore {
             [.text(id.bytes), .integer(time.milliseconds), .integer(JournalOperation.undelete.rawValue)])
     }
 
+    /// An update to the values that are there already, which no trigger captures.
+    func journalUpdate(_ id: RowID, positions: [Int], values: [Value], at time: WallClock) throws {
+        let mask = positions.reduce(Int64(0)) { $0 | 1 << Int64($1) }
+        let columns = positions.map { ", \"old_\(table.columns[$0])\"" }.joined()
+        let parameters = String(repeating: ", ?", count: positions.count)
+        try writer.execute(
+            "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op, mask\(columns)) VALUES (?, ?, ?, ?\(parameters))",
+            [
+                .text(id.bytes), .integer(time.milliseconds), .integer(JournalOperation.update.rawValue),
+                .integer(mask),
+            ] + values)
+    }
+
     /// Keeps, in the local history, what applying is about to overwrite.
     func journalOverwritten(row: Int64, positions: [Int], values: [Value], at time: WallClock) throws {
         var mask: Int64 = 0

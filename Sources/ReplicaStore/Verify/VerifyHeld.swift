@@ -10,8 +10,8 @@ extension Verification {
         let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
         try reader.forEach(
             """
-            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail FROM sync_held
-            ORDER BY number
+            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back
+            FROM sync_held ORDER BY number
             """
         ) { row in
             try progress(VerifyProgress(stage: .held, done: report.held, total: total))
@@ -57,6 +57,12 @@ extension Verification {
             if dot(row) != proven.dot {
                 report.add(
                     .header, "a held change set is kept under another name", table: "sync_held", dot: proven.dot)
+            }
+            if row[10] != .null,
+                HeldStore.logEnd(row[10]).map({ .blob(HeldStore.takenBack(sealed.body, logEndsAt: $0)) }) != row[10]
+            {
+                report.add(
+                    .header, "when a cut took it back is not as it was noted", table: "sync_held", dot: proven.dot)
             }
             checkCause(proven, row)
         } catch let violation as ApplyViolation {

@@ -11,17 +11,18 @@ internal import Trust
 extension Simulation {
     /// Reads which cuts a node knows of.
     ///
-    /// - Returns: how often it was rewound since it was looked at last.
-    func noteCuts(_ node: SimulatedNode, _ replica: Replica) throws -> Int {
-        guard !issued.isEmpty || !twins.isEmpty else { return 0 }
+    /// - Returns: how often it was rewound since it was looked at last, and whether it knows of other cuts.
+    func noteCuts(_ node: SimulatedNode, _ replica: Replica) throws -> (rewinds: Int, areNew: Bool) {
+        guard !issued.isEmpty || !twins.isEmpty else { return (0, false) }
         let mark = try replica.rosterMark()
+        let former = node.witness.cuts
         if mark != node.witness.rosterMark {
             node.witness.rosterMark = mark
             node.witness.cuts = try cuts(of: node, replica)
         }
         let rewinds = Int(try replica.rewinds())
         defer { node.witness.rewinds = rewinds }
-        return rewinds - node.witness.rewinds
+        return (rewinds - node.witness.rewinds, node.witness.cuts != former)
     }
 
     private func cuts(of node: SimulatedNode, _ replica: Replica) throws -> KnownCuts {
@@ -103,27 +104,45 @@ extension Simulation {
         }
         owe(node, former, applied, inTurn: rewinds > 1)
         forgetDebts(node, applied)
+        for (register, write) in node.witness.owed.sorted(by: { $0.key < $1.key }) {
+            trace.detail("owed: \(register.description), \(describe(write))")
+        }
     }
 
-    /// A node's own work that is gone, where nothing that counts was written over it.
-    private func owe(
+    func describe(_ write: SetAside) -> String {
+        let content = write.alive.map { $0 ? "alive" : "deleted" } ?? Self.describe(write.cells)
+        return "\(content) of \(describe(VersionVector([write.dot.origin: write.dot.sequence]))) at \(write.stamp)"
+    }
+
+    /// A node's own work that is gone, where nothing that counts was written over it: as if all cuts had come at once.
+    func owe(
         _ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector, inTurn: Bool
     ) {
         var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
+        var former: [Digest: Library.Entry] = [:]
+        for (digest, dot) in node.witness.takenBack {
+            former[digest] = library[dot].first { $0.digest == digest }
+        }
         for (origin, last) in old.sorted {
             for sequence in 1...last.rawValue {
-                let dot = Dot(origin: origin, sequence: SequenceNumber(sequence))
-                guard let entry = entry(dot, at: node) else { continue }
-                let isOwn = origin.node == node.id
-                let isGone = isOwn && !applied.contains(dot)
-                let isVoid = !isOwn && node.witness.cuts.exclude(dot, at: node.id)
-                for table in entry.changeSet.tables {
-                    table.forEachWrite { register, row, cells in
-                        let alive = register.field == Register.existence ? row.kind != .delete : nil
-                        let write = SetAside(
-                            stamp: row.stamp, dot: dot, digest: entry.digest, cells: cells, alive: alive)
-                        writes[register, default: []].append((write, isVoid, isGone))
-                    }
+                if let entry = entry(Dot(origin: origin, sequence: SequenceNumber(sequence)), at: node) {
+                    former[entry.digest] = entry
+                }
+            }
+        }
+        node.witness.takenBack = [:]
+        for entry in former.values.sorted(by: { $0.digest.description < $1.digest.description }) {
+            let dot = entry.dot
+            let isOwn = dot.origin.node == node.id
+            let counts = applied.contains(dot) && self.entry(dot, at: node)?.digest == entry.digest
+            if !counts { node.witness.takenBack[entry.digest] = dot }
+            let isVoid = !isOwn && node.witness.cuts.exclude(dot, at: node.id)
+            for table in entry.changeSet.tables {
+                table.forEachWrite { register, row, cells in
+                    let alive = register.field == Register.existence ? row.kind != .delete : nil
+                    let write = SetAside(
+                        stamp: row.stamp, dot: dot, digest: entry.digest, cells: cells, alive: alive)
+                    writes[register, default: []].append((write, isVoid, isOwn && !counts))
                 }
             }
         }
@@ -136,11 +155,11 @@ extension Simulation {
             return (best.write, best.isOwnAndGone, !all.contains { isLess(best.write, $0.write) })
         }
         node.witness.supplements = [:]
-        node.witness.mayRewrite = [:]
         if inTurn {
             for (register, all) in writes {
-                node.witness.mayRewrite[register] =
-                    all.filter(\.isOwnAndGone).map(\.write).max(by: isLess)
+                if let greatest = all.filter(\.isOwnAndGone).map(\.write).max(by: isLess) {
+                    node.witness.mayRewrite[register, default: []].append(greatest)
+                }
             }
         }
         for register in writes.keys {
@@ -149,7 +168,12 @@ extension Simulation {
                 register.field == Register.existence || table.fields.contains(where: { $0.name == register.field }),
                 let best = winner(register), best.isOwnAndGone
             else { continue }
-            node.witness.owed[register] = best.write
+            if node.witness.sealed.contains(best.write.digest) {
+                node.witness.owed[register] = best.write
+            } else {
+                // A clone wrote it, and this machine may never have had the value.
+                node.witness.mayRewrite[register, default: []].append(best.write)
+            }
             guard best.write.alive == true else { continue }
             for field in table.fields {
                 let other = Register(table: register.table, id: register.id, field: field.name)
@@ -192,7 +216,7 @@ extension Simulation {
                     node.witness.owed[register] = nil
                 } else if mustBePaid {
                     throw SimulationViolation(
-                        "\(node.name) wrote \(register.description), \(write); a cut took it back, and it was not written again"
+                        "\(node.name) wrote \(register.description), \(describe(write)); a cut took it back, and it was not written again"
                     )
                 }
             }

@@ -50,8 +50,39 @@ extension Simulation {
             node.witness.sealed.insert(digest)
             if twins[dot.origin] != nil { node.witness.contents[dot] = digest }
             trace.note("\(node.name) sealed \(describe(VersionVector([dot.origin: dot.sequence]))) \(digest)")
+            describe(entry)
             return entry
         }
+    }
+
+    private func describe(_ entry: Library.Entry) {
+        trace.detail("context \(describe(entry.context))")
+        for table in entry.changeSet.tables {
+            table.forEachWrite { register, row, cells in
+                trace.detail("\(register.description) \(row.kind) \(row.stamp) \(Self.describe(cells))")
+            }
+        }
+    }
+
+    static func describe(_ content: Content) -> String {
+        switch content {
+        case .existence(let alive): alive ? "alive" : "deleted"
+        case .values(let values): describe(values.map(cell))
+        }
+    }
+
+    /// Cells in a few characters each.
+    static func describe(_ cells: [Cell]) -> String {
+        cells.map { cell in
+            switch cell {
+            case .inline(.null): "null"
+            case .inline(.integer(let integer)): "\(integer)"
+            case .inline(.real(let real)): "\(real)"
+            case .inline(.text(let bytes)): "“\(String(decoding: bytes.prefix(20), as: UTF8.self))”"
+            case .inline(.blob(let bytes)): "blob \(SHA256.digest(bytes).description.prefix(8))"
+            case .beside(let large): "\(large.byteCount) bytes \(large.digest.description.prefix(8))"
+            }
+        }.joined(separator: ", ")
     }
 
     private static func blob(_ value: Value) -> [UInt8]? { if case .blob(let bytes) = value { bytes } else { nil } }
@@ -124,7 +155,7 @@ extension Simulation {
     ) throws -> Moment {
         let book = node.witness.book
         let isBefore = Self.states(entry, node.witness.seen)
-        let mayBeAfter = rewinds > 0 || !node.witness.owed.isEmpty
+        let mayBeAfter = rewinds > 0 || !node.witness.owed.isEmpty || !node.witness.mayRewrite.isEmpty
         guard isBefore || mayBeAfter && (rewinds > 1 || Self.states(entry, applied)) else {
             throw SimulationViolation(
                 "\(entry.dot) states the context \(describe(entry.context)), and was sealed at \(describe(node.witness.seen))"
@@ -132,7 +163,10 @@ extension Simulation {
         }
         let known = library.greatestStamp(within: isBefore ? node.witness.seen : entry.context)
         let written = isBefore ? max(book.latest, node.witness.later.latest) : node.machine.now
-        let count = isBefore ? book.count + node.witness.later.count : node.witness.owed.count + book.count
+        let count =
+            isBefore
+            ? book.count + node.witness.later.count
+            : node.witness.owed.count + node.witness.mayRewrite.count + book.count
         let highest = max(max(known.greatest, before), Stamp(max(written, WallClock(milliseconds: 0))))
         return Moment(floor: known.least, ceiling: highest.rawValue + Int64(count) + 1)
     }
@@ -159,9 +193,8 @@ extension Simulation {
             if owed.alive == true { restored.insert(row.id) }
             return
         }
-        if let other = node.witness.mayRewrite[register],
-            other.alive.map({ $0 == (row.kind != .delete) }) ?? (other.cells == cells)
-        {
+        let others = node.witness.mayRewrite[register] ?? []
+        if let other = others.first(where: { $0.alive.map { $0 == (row.kind != .delete) } ?? ($0.cells == cells) }) {
             if other.alive == true { restored.insert(row.id) }
             return
         }
@@ -171,11 +204,11 @@ extension Simulation {
         }
         guard let written else {
             throw SimulationViolation(
-                "\(node.name) sealed \(register.description) as \(row.kind) \(cells), which no program wrote\(matched.contains(register) ? " twice" : "")\(node.witness.owed[register].map { ", owed \($0)" } ?? "")"
+                "\(node.name) sealed \(register.description) as \(row.kind) \(Self.describe(cells)), which no program wrote\(matched.contains(register) ? " twice" : "")\(node.witness.owed[register].map { ", owed \(describe($0))" } ?? "")"
             )
         }
         throw SimulationViolation(
-            "\(node.name) sealed \(register.description) as \(row.kind) \(cells), and its program wrote \(written.content)"
+            "\(node.name) sealed \(register.description) as \(row.kind) \(Self.describe(cells)), and its program wrote \(Self.describe(written.content))"
         )
     }
 

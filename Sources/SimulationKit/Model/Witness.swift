@@ -20,6 +20,8 @@ struct Witness {
     var sealed: Set<Digest> = []
     /// Which content it has, or had last, under the names that may have two.
     var contents: [Dot: Digest] = [:]
+    /// What cuts took back: a later cut may make of it what is owed.
+    var takenBack: [Digest: Dot] = [:]
     /// How often it was rewound.
     var rewinds = 0
     /// The cuts it knows of, and the mark of the roster they were read from.
@@ -27,8 +29,9 @@ struct Witness {
     var rosterMark = ""
     /// What its programs wrote, a cut took back, and is to be written again.
     var owed: [Register: SetAside] = [:]
-    /// What may be written again besides: of two cuts that came at once, the second meets what the first left.
-    var mayRewrite: [Register: SetAside] = [:]
+    /// What may be written again besides: of two cuts that came at once the second meets what the first left, and what a clone
+    /// wrote is written again by whichever machine has it.
+    var mayRewrite: [Register: [SetAside]] = [:]
     /// What a row that is to be inserted again may have in its other fields.
     var supplements: [Register: [Cell]] = [:]
 }

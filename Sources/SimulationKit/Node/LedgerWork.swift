@@ -18,16 +18,17 @@ extension Simulation {
         let conflict = open[decisions.below(open.count)]
         let keeps = decisions.chance(500)
         guard let table = node.table(conflict.table) else { return }
+        let bringsBack = keeps && conflict.field == Register.existence && conflict.lostValues == [.integer(1)]
+        if bringsBack, try !sealFirst(node) { return }
         let journal = try replica.read { try node.journalEnds($0) }
         let writes = try replica.read { try writesOfSettling(conflict, keeps: keeps, table, node, $0) }
         let done: Void? = try work(node, "settles \(conflict.key)") { store in
             do {
                 if keeps { try store.replica.keep(conflict) } else { try store.replica.accept(conflict) }
-                let seals = keeps && conflict.field == Register.existence && conflict.lostValues == [.integer(1)]
                 let acknowledgements = SimulatedSchema.acknowledgements.name
                 // Bringing a row back seals it, and then the conflict is acknowledged.
                 for table in Set(writes.entries.keys.map(\.table)) {
-                    if seals, table == acknowledgements {
+                    if bringsBack, table == acknowledgements {
                         node.witness.later.add(writes, table: table)
                     } else {
                         node.witness.book.add(writes, table: table)
@@ -45,6 +46,11 @@ extension Simulation {
         trace.note("\(node.name) \(keeps ? "keeps" : "accepts") \(conflict.key)\(done == nil ? ", fails" : "")")
         tallies.count(keeps ? "kept" : "accepted")
         if done != nil { changed(node) }
+    }
+
+    /// Bringing a row back seals before it: done by itself, so that a delete of before is looked for where it was sealed.
+    private func sealFirst(_ node: SimulatedNode) throws -> Bool {
+        try work(node, "seals") { try $0.replica.seal() } != nil
     }
 
     /// What settling a conflict writes, by what it promises.
@@ -91,8 +97,7 @@ extension Simulation {
         }
         guard !dead.isEmpty else { return }
         let id = decisions.pick(dead)
-        // Bringing it back seals first: by itself, so that a delete of before is looked for where it was sealed.
-        guard try work(node, "seals", { try $0.replica.seal() }) != nil else { return }
+        guard try sealFirst(node) else { return }
         let register = Register(table: table.name, id: id, field: Register.existence)
         var book = WriteBook()
         book.write(register, .existence(alive: true), at: node.machine.now)

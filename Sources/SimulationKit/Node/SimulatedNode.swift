@@ -103,4 +103,12 @@ final class SimulatedNode {
         }
         return ends
     }
+
+    /// Whether a table's journal has an entry of some moment after another entry.
+    static func hasJournaled(_ table: String, at: WallClock, after last: Int64, _ reader: Reader) throws -> Bool {
+        try !reader.query(
+            "SELECT 1 FROM \"sync_journal_\(table)\" WHERE n > ? AND at = ? AND op NOT IN (6, 7) LIMIT 1",
+            [.integer(last), .integer(at.milliseconds)]
+        ).isEmpty
+    }
 }

@@ -25,6 +25,8 @@ final class SimulatedSession {
     private var observation: PeerObservation?
     private var changeIsPending = false
     private var isLive: Bool
+    /// How often the node's replica had been rewound.
+    private let rewinds: Int
     private(set) var ending: SessionEnding?
 
     init(
@@ -39,6 +41,7 @@ final class SimulatedSession {
         self.role = role
         self.connection = connection
         process = node.process
+        rewinds = node.witness.rewinds
         node.sessionCount += 1
         number = node.sessionCount
         if case .dialling(let mode) = role { isLive = mode.live } else { isLive = false }
@@ -166,6 +169,8 @@ final class SimulatedSession {
 
     /// From now on this node may not lose what the frame says that it has.
     private func noteTold(_ frame: ExchangeFrame) {
+        // It ends once it hears of the rewind; what it says until then might as well have been under way before.
+        guard node.witness.rewinds == rewinds else { return }
         switch frame {
         case .greeting(let greeting): node.witness.told.formUnion(VersionVector(greeting.applied.entries))
         case .wholeVector(let vector), .streamEnd(let vector), .announcement(let vector):

@@ -39,6 +39,9 @@ extension Simulation {
         }
         trace.note(
             "\(node.name) writes \(statements.count)\(rollsBack ? ", rolled back" : "")\(done == nil ? ", fails" : "")")
+        for (register, entry) in book.entries.sorted(by: { $0.key < $1.key }) {
+            trace.detail("\(register.description) \(Self.describe(entry.content))")
+        }
         tallies.count("transactions")
         if done != nil { changed(node) }
     }

@@ -105,7 +105,8 @@ extension Simulation {
         if node.machine.disk.isDown { return }
         let applied = try store.replica.vectors().applied
         let before = library.greatestStamp(of: node.id)
-        let rewinds = try noteCuts(node, store.replica)
+        if applied != node.witness.seen { trace.detail("\(node.name) is at \(describe(applied))") }
+        let (rewinds, hasNewCuts) = try noteCuts(node, store.replica)
         let sealed = try takeSealed(node, store.replica, applied, looksAside: rewinds > 0)
         var matched: Set<Register> = []
         func check(_ part: [Library.Entry]) throws {
@@ -121,6 +122,8 @@ extension Simulation {
                 throw SimulationViolation(
                     "\(node.name): its vector shrank from \(describe(node.witness.seen)) to \(describe(applied))")
             }
+            // Without a rewind, too, what was taken back before may have lost to what is void now.
+            if hasNewCuts, !node.witness.takenBack.isEmpty { owe(node, node.witness.seen, applied, inTurn: false) }
             try noteContents(node, store.replica, applied)
             forgetDebts(node, applied)
             try check(sealed)
@@ -130,8 +133,8 @@ extension Simulation {
         if !node.witness.cuts.isEmpty, counting(applied, at: node) != applied {
             throw SimulationViolation("\(node.name) has what comes after a cut, or builds on it: \(describe(applied))")
         }
-        if rewinds > 0 || applied != node.witness.seen {
-            try settleDebts(node, store.replica, mustBePaid: rewinds > 0)
+        if rewinds > 0 || hasNewCuts || applied != node.witness.seen {
+            try settleDebts(node, store.replica, mustBePaid: rewinds > 0 || hasNewCuts)
         }
         node.witness.book.add(node.witness.later)
         node.witness.later = WriteBook()
@@ -211,13 +214,19 @@ extension Simulation {
     private func settleDoubt(_ node: SimulatedNode, _ replica: Replica) throws {
         guard let doubtful = node.doubtful else { return }
         node.doubtful = nil
-        let ends = try replica.read { try node.journalEnds($0) }
         let tables = Set(doubtful.writes.entries.keys.map(\.table)).sorted()
-        let happened = tables.filter { ends[$0] ?? 0 > doubtful.journal[$0] ?? 0 }
+        // What the replica itself wrote as it was opened bears another time.
+        let happened = try replica.read { reader in
+            try tables.filter { table in
+                try SimulatedNode.hasJournaled(
+                    table, at: doubtful.writes.latest, after: doubtful.journal[table] ?? 0, reader)
+            }
+        }
         guard !doubtful.isOneTransaction || happened.isEmpty || happened == tables else {
             throw SimulationViolation(
                 "\(node.name): of a transaction on \(tables) only \(happened) are there after a crash")
         }
+        trace.detail("\(node.name): what failed last is there after all in \(happened) of \(tables)")
         for table in happened { node.witness.book.add(doubtful.writes, table: table) }
     }
 }
