@@ -71,12 +71,21 @@ public final class SessionStore: Sendable {
     public func mergeRoster(_ records: [[UInt8]]) throws {
         let isProof = { (bytes: [UInt8]) in bytes.starts(with: ForkProof.magic) }
         let merge = try refreshRoster().merging(records: records.filter { !isProof($0) })
-        try replica.addRosterRecords(merge.added.map(\.bytes))
-        if let rejected = merge.rejected.first { throw rejected.refusal }
         let known = Set(forks.map(\.proof.bytes))
-        let proofs = try records.filter { isProof($0) && !known.contains($0) }.map { try ForkProof(bytes: $0) }
-        for proof in proofs { try check(proof, merge.roster) }
-        try replica.addForkProofs(proofs)
+        var proofs: [ForkProof] = []
+        var refusal: (any Error)? = merge.rejected.first?.refusal
+        for record in records where isProof(record) && !known.contains(record) && refusal == nil {
+            do {
+                let proof = try ForkProof(bytes: record)
+                try check(proof, merge.roster)
+                proofs.append(proof)
+            } catch {
+                refusal = error
+            }
+        }
+        // All at once, so that a replica is rewound once. What is sound is kept, whatever came with it.
+        try replica.learn(records: merge.added.map(\.bytes), proofs: proofs)
+        if let refusal { throw refusal }
         try refreshRoster()
     }
 

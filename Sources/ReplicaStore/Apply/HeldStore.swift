@@ -136,49 +136,76 @@ enum HeldStore {
         }
     }
 
-    /// Holds what was applied here, and a cut takes back. Where its origin is proven to have forked it takes the place of another
-    /// content of the same name: that was never applied here, and the proof keeps it.
-    ///
-    /// - Parameter position: the log's last.
+    /// When a cut took something back, told by what this replica had sealed until then: its origins are numbered in the order
+    /// they were taken. The log's positions do not tell, for what is let in again is given a new one, nor do stamps, for the
+    /// clock may have been ahead.
+    struct TakenBack {
+        /// The number of this replica's origin then.
+        let origin: Int64
+        /// How much of it had been sealed.
+        let sequence: SequenceNumber
+
+        /// As `taken_back` has it: both in 8 bytes, big-endian, and SHA-256 over these and the body.
+        func bytes(over body: [UInt8]) -> [UInt8] {
+            let bytes = [UInt64(bitPattern: origin), sequence.rawValue].flatMap { number in
+                withUnsafeBytes(of: number.bigEndian) { Array($0) }
+            }
+            return bytes + SHA256.digest(bytes + body).bytes
+        }
+
+        init(origin: Int64, sequence: SequenceNumber) {
+            self.origin = origin
+            self.sequence = sequence
+        }
+
+        init?(_ column: Value) {
+            guard let bytes = column.bytes, bytes.count == 48 else { return nil }
+            func number(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+            self.init(origin: Int64(bitPattern: number(0..<8)), sequence: SequenceNumber(number(8..<16)))
+        }
+
+        /// Whether something that this replica sealed was not sealed yet.
+        func isBefore(_ origin: Int64, _ sequence: SequenceNumber) -> Bool {
+            (self.origin, self.sequence) < (origin, sequence)
+        }
+    }
+
+    /// Holds what was applied here, and a cut takes back. It takes the place of another content of the same name, which was never
+    /// applied here, where the fork is proven, for the proof keeps that; and where this replica sealed it, for nobody else may
+    /// have it, while the other came from its author's machine.
     static func takeBack(
         _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
-        logEndsAt position: Int64, at time: WallClock, in writer: Writer
+        _ place: TakenBack, at time: WallClock, in writer: Writer
     ) throws {
-        if held.cause == .forked, let other = try find(held.dot, writer), other.digest != changeSet.digest {
+        if peer == nil || held.cause == .forked, let other = try find(held.dot, writer),
+            other.digest != changeSet.digest
+        {
             try drop(other.number, in: writer)
         }
         try hold(changeSet, held, until: release, from: peer, within: nil, at: time, in: writer)
         try writer.execute(
             "UPDATE sync_held SET taken_back = ? WHERE origin = ? AND seq = ? AND body = ?",
             [
-                .blob(takenBack(changeSet.sealed.body, logEndsAt: position)), .blob(held.dot.origin.bytes),
+                .blob(place.bytes(over: changeSet.sealed.body)), .blob(held.dot.origin.bytes),
                 .integer(Int64(bitPattern: held.dot.sequence.rawValue)), .blob(changeSet.sealed.body),
             ])
     }
 
-    /// What `taken_back` says: the position in 8 bytes, big-endian, and SHA-256 over these and the body.
-    static func takenBack(_ body: [UInt8], logEndsAt position: Int64) -> [UInt8] {
-        let bytes = withUnsafeBytes(of: position.bigEndian) { Array($0) }
-        return bytes + SHA256.digest(bytes + body).bytes
-    }
-
-    /// The position that `taken_back` tells; nil where it tells none.
-    static func logEnd(_ takenBack: Value) -> Int64? {
-        takenBack.bytes.flatMap { bytes in
-            bytes.count == 40 ? Int64(bitPattern: bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }) : nil
-        }
-    }
-
-    /// What cuts took back before, one after the other: its number, and the change set without its values.
-    static func forEachTakenBack(_ writer: Writer, _ body: (Int64, ChangeSet) throws -> Void) throws {
+    /// What cuts took back before, one after the other, without its values.
+    static func forEachTakenBack(
+        _ writer: Writer, _ body: (_ number: Int64, ChangeSet, TakenBack, _ from: NodeID?) throws -> Void
+    ) throws {
         let numbers = try writer.query(
             "SELECT number FROM sync_held WHERE taken_back IS NOT NULL ORDER BY number"
         ).compactMap(\.values[0].integer)
         for number in numbers {
-            guard let bytes = try writer.query("SELECT body FROM sync_held WHERE number = ?", [.integer(number)]).first,
-                let bytes = bytes[0].bytes
-            else { throw ReplicaError.damaged("sync_held") }
-            try body(number, ChangeSetCodec.decode(bytes))
+            let row = try writer.query(
+                "SELECT body, taken_back, received_from FROM sync_held WHERE number = ?", [.integer(number)]
+            ).first
+            guard let row, let bytes = row[0].bytes, let place = TakenBack(row[1]) else {
+                throw ReplicaError.damaged("sync_held")
+            }
+            try body(number, ChangeSetCodec.decode(bytes), place, row[2].bytes.flatMap { NodeID(bytes: $0) })
         }
     }
 

@@ -31,56 +31,67 @@ extension Replica {
 
     // MARK: Records
 
+    /// A node that forks more origins than this is to be revoked: of its forks those of the smallest origins count.
+    private static let forksOfNode = 16
+
     /// Keeps records of the roster; where a revocation is among them, rewinds what it cuts off.
     ///
     /// - Parameter records: checked by who adds them.
     @discardableResult
-    public func addRosterRecords(_ records: [[UInt8]]) throws -> Rewind? {
-        guard !records.isEmpty else { return nil }
-        func add(_ writer: Writer) throws {
+    public func addRosterRecords(_ records: [[UInt8]]) throws -> Rewind? { try learn(records: records, proofs: []) }
+
+    /// Keeps proofs that say more than those known, freezes their origins, and rewinds.
+    @discardableResult
+    public func addForkProofs(_ proofs: [ForkProof]) throws -> Rewind? { try learn(records: [], proofs: proofs) }
+
+    /// Keeps both, and rewinds once for all of them.
+    ///
+    /// - Parameters:
+    ///   - records: of the roster, checked by who adds them.
+    ///   - proofs: checked likewise; those that say no more than is known are passed over.
+    @discardableResult
+    public func learn(records: [[UInt8]], proofs: [ForkProof]) throws -> Rewind? {
+        let proofs = try newest(proofs)
+        guard !records.isEmpty || !proofs.isEmpty else { return nil }
+        func addAll(_ writer: Writer) throws {
             for record in records {
                 try writer.execute(
                     "INSERT OR IGNORE INTO sync_roster(digest, record) VALUES (?, ?)",
                     [.blob(SHA256.digest(record).bytes), .blob(record)])
             }
+            for proof in proofs { try add(proof, writer) }
         }
-        guard records.contains(where: { $0.starts(with: Revocation.magic) }) else {
-            try write(add)
+        guard !proofs.isEmpty || records.contains(where: { $0.starts(with: Revocation.magic) }) else {
+            try write(addAll)
             return nil
         }
-        return try settle(add)
+        return try settle(addAll)
     }
 
-    /// A node that forks more origins than this is to be revoked: of its forks those of the smallest origins count.
-    private static let forksOfNode = 16
-
-    /// Keeps proofs that say more than those known, freezes their origins, and rewinds.
-    @discardableResult
-    public func addForkProofs(_ proofs: [ForkProof]) throws -> Rewind? {
-        let proofs = try proofs.map { try lowered($0) }
+    private func newest(_ proofs: [ForkProof]) throws -> [ForkProof] {
+        guard !proofs.isEmpty else { return [] }
         let known = Dictionary(uniqueKeysWithValues: try forks().map { ($0.proof.fork.origin, $0.proof) })
-        let news = proofs.filter { proof in known[proof.fork.origin].map { proof.precedes($0) } ?? true }
-        guard !news.isEmpty else { return nil }
-        return try settle { writer in
-            for proof in news {
-                let fork = proof.fork
-                let present = try writer.query(
-                    "SELECT proof FROM sync_forks WHERE origin = ?", [.blob(fork.origin.bytes)]
-                ).first?[0].bytes
-                if let present, try !proof.precedes(ForkProof(bytes: present)) { continue }
-                try writer.execute(
-                    "INSERT OR REPLACE INTO sync_forks(origin, seq, name, met_at, proof) VALUES (?, ?, ?, ?, ?)",
-                    [
-                        .blob(fork.origin.bytes), .integer(Int64(bitPattern: fork.sequence.rawValue)),
-                        .blob(proof.name.bytes), .integer(clock().milliseconds), .blob(proof.bytes),
-                    ])
-                try writer.execute(
-                    """
-                    DELETE FROM sync_forks WHERE substr(origin, 1, 16) = ?1 AND origin NOT IN
-                    (SELECT origin FROM sync_forks WHERE substr(origin, 1, 16) = ?1 ORDER BY origin LIMIT \(Self.forksOfNode))
-                    """, [.blob(fork.origin.node.bytes)])
-            }
+        return try proofs.map { try lowered($0) }.filter { proof in
+            known[proof.fork.origin].map { proof.precedes($0) } ?? true
         }
+    }
+
+    private func add(_ proof: ForkProof, _ writer: Writer) throws {
+        let fork = proof.fork
+        let present = try writer.query("SELECT proof FROM sync_forks WHERE origin = ?", [.blob(fork.origin.bytes)])
+            .first?[0].bytes
+        if let present, try !proof.precedes(ForkProof(bytes: present)) { return }
+        try writer.execute(
+            "INSERT OR REPLACE INTO sync_forks(origin, seq, name, met_at, proof) VALUES (?, ?, ?, ?, ?)",
+            [
+                .blob(fork.origin.bytes), .integer(Int64(bitPattern: fork.sequence.rawValue)),
+                .blob(proof.name.bytes), .integer(clock().milliseconds), .blob(proof.bytes),
+            ])
+        try writer.execute(
+            """
+            DELETE FROM sync_forks WHERE substr(origin, 1, 16) = ?1 AND origin NOT IN
+            (SELECT origin FROM sync_forks WHERE substr(origin, 1, 16) = ?1 ORDER BY origin LIMIT \(Self.forksOfNode))
+            """, [.blob(fork.origin.node.bytes)])
     }
 
     /// A proof made where one side did not answer may lie above the place where the histories part: what it holds is compared

@@ -106,12 +106,14 @@ final class Rewinder {
         var own = try collectEarlier(before, index)
         let left = try writers(of: rows, before, first)
         let lastPosition = try writer.integer("SELECT max(position) FROM sync_change_sets") ?? 0
+        let record = before.origins[before.own]
+        let taken = HeldStore.TakenBack(origin: record?.number ?? 0, sequence: record?.applied ?? .zero)
         try forEachSetAside(first) { changeSet, sealed, from in
-            own.take(changeSet, held: nil)
+            own.take(changeSet, taken, from: from, held: nil)
             let values = try index.values(of: changeSet, before)
             try hold(
                 changeSet, SealedChangeSet(body: sealed.body, signature: sealed.signature, values: values), from,
-                before, first, lastPosition)
+                before, first, taken)
         }
         try own.keep()
         try takeFromLog(first, lastPosition)
@@ -138,7 +140,7 @@ final class Rewinder {
     /// What earlier cuts took back: cuts that come one after the other have the outcome of all of them at once.
     private func collectEarlier(_ before: EngineTransaction, _ index: ValueIndex) throws -> SetAsideCollector {
         var own = SetAsideCollector(before, index, cuts: before.cuts)
-        try HeldStore.forEachTakenBack(writer) { own.take($1, held: $0) }
+        try HeldStore.forEachTakenBack(writer) { own.take($1, $2, from: $3, held: $0) }
         return own
     }
 
@@ -213,7 +215,7 @@ final class Rewinder {
 
     private func hold(
         _ changeSet: ChangeSet, _ sealed: SealedChangeSet, _ from: NodeID?, _ before: EngineTransaction,
-        _ first: [Int64: SequenceNumber], _ lastPosition: Int64
+        _ first: [Int64: SequenceNumber], _ taken: HeldStore.TakenBack
     ) throws {
         let dot = changeSet.header.dot
         var earlier: Dot?
@@ -238,7 +240,7 @@ final class Rewinder {
         }
         try HeldStore.takeBack(
             ProvenChangeSet(sealed: sealed, view: try ChangeSetView(sealed.body), digest: SHA256.digest(sealed.body)),
-            held, until: earlier.map { .after($0) } ?? .anything, from: from, logEndsAt: lastPosition, at: now,
+            held, until: earlier.map { .after($0) } ?? .anything, from: from, taken, at: now,
             in: writer)
     }
 

@@ -19,8 +19,16 @@ struct SetAsideCollector {
         let cells: [Cell]
         /// Of existence.
         let alive: Bool
+        let takenBack: HeldStore.TakenBack
+        /// The number of its origin, if this replica sealed it.
+        let sealedHere: Int64?
         /// Where its large values are, if an earlier cut took it back.
         let held: HeldValues?
+
+        /// Whether a program of this replica wrote it when the other was gone: then it is the later one, whatever the clock said.
+        func isWritten(after other: Self) -> Bool {
+            sealedHere.map { other.takenBack.isBefore($0, version.sequence) } ?? false
+        }
     }
     private struct HeldValues {
         let number: Int64
@@ -31,7 +39,8 @@ struct SetAsideCollector {
     private let transaction: EngineTransaction
     private let index: ValueIndex
     private let cuts: Cuts
-    private var greatest: [Register: OwnWrite] = [:]
+    /// For each register, those that are not known to be overwritten by others of them.
+    private var own: [Register: [OwnWrite]] = [:]
     /// The greatest version that others wrote and an earlier cut took back, of what is not void.
     private var others: [Register: Version] = [:]
 
@@ -47,10 +56,13 @@ struct SetAsideCollector {
     /// Takes in one change set that is set aside.
     ///
     /// - Parameter held: its number, where it was set aside before: then the metadata does not know it any more.
-    mutating func take(_ changeSet: ChangeSet, held: Int64?) {
+    mutating func take(
+        _ changeSet: ChangeSet, _ takenBack: HeldStore.TakenBack, from: NodeID?, held: Int64?
+    ) {
         let header = changeSet.header
         let isOwn = header.origin.node == transaction.own.node
         guard isOwn || held != nil && !cuts.exclude(header.dot) else { return }
+        let sealedHere = isOwn && from == nil ? transaction.origins[header.origin]?.number : nil
         var ordinal = 0
         for part in changeSet.tables {
             guard let table = transaction.table(named: part.table) else {
@@ -65,10 +77,12 @@ struct SetAsideCollector {
                         others[register] = max(others[register] ?? version, version)
                         return
                     }
-                    if let known = greatest[register], version < known.version { return }
-                    greatest[register] = OwnWrite(
-                        version: version, cells: cells, alive: alive,
+                    let write = OwnWrite(
+                        version: version, cells: cells, alive: alive, takenBack: takenBack, sealedHere: sealedHere,
                         held: held.map { HeldValues(number: $0, ordinal: ordinal) })
+                    let others = own[register] ?? []
+                    guard !others.contains(where: { $0.isWritten(after: write) }) else { return }
+                    own[register] = others.filter { !write.isWritten(after: $0) } + [write]
                 }
                 if row.kind.writesExistence { take(CompiledField.existence, [], alive: row.kind != .delete) }
                 guard row.kind == .insert || row.kind == .update else { continue }
@@ -86,11 +100,23 @@ struct SetAsideCollector {
         }
     }
 
-    /// Writes down what won its register among the writes that count, with the values.
+    /// Writes down what won its register among the writes that count, with the values, in place of what earlier cuts made wait.
     func keep() throws {
-        for (register, write) in greatest {
+        for register in own.keys {
+            try transaction.writer.execute(
+                """
+                DELETE FROM sync_set_aside_edits WHERE table_number = ?1 AND id = ?2
+                AND (field = ?3 OR with_insert AND ?3 = ?4)
+                """,
+                [
+                    .integer(register.table), .text(register.id.bytes), .integer(register.field),
+                    .integer(CompiledField.existence),
+                ])
+        }
+        for register in own.keys {
             guard let table = transaction.tables.first(where: { $0.number == register.table }),
-                try winner(register, table) == write.version
+                let version = try winner(register, table),
+                let write = own[register]?.first(where: { $0.version == version })
             else { continue }
             if register.field == CompiledField.existence {
                 try keep(register, write.version.dot, 0, .integer(write.alive ? 1 : 0))
@@ -106,13 +132,19 @@ struct SetAsideCollector {
 
     /// Of what this node itself wrote nothing is void: what a fork cuts off of it is its own work all the same.
     private func winner(_ register: Register, _ table: CompiledTable) throws -> Version? {
+        var writes = own[register] ?? []
+        var versions = others[register].map { [$0] } ?? []
         let store = try transaction.store(table)
-        var versions = [greatest[register]?.version, others[register]].compactMap { $0 }
         if let state = try store.find(register.id) {
-            versions += try store.known(state, field: register.field)
-                .filter { $0.origin.node == transaction.own.node || !cuts.exclude($0.dot) }
+            for version in try store.known(state, field: register.field) {
+                let isOwn = version.origin.node == transaction.own.node
+                guard isOwn || !cuts.exclude(version.dot) else { continue }
+                versions.append(version)
+                guard isOwn, let number = try transaction.numberOfSealer(version.dot) else { continue }
+                writes.removeAll { $0.takenBack.isBefore(number, version.sequence) }
+            }
         }
-        return versions.max()
+        return (versions + writes.map(\.version)).max()
     }
 
     /// Nil where one of them never arrived.
@@ -297,14 +329,10 @@ enum SetAsideEdits {
             [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
         ).first
         // What an older program took back does not say when.
-        guard let logEnd = held.flatMap({ HeldStore.logEnd($0[0]) }) else { return false }
-        // What came from elsewhere is another's, though it may bear this node's name: a clone's.
+        guard let taken = held.flatMap({ HeldStore.TakenBack($0[0]) }) else { return false }
         return try store.known(state, field: field.number).contains { version in
             guard version.origin.node == transaction.own.node else { return false }
-            return try transaction.writer.integer(
-                "SELECT position > ? AND received_from IS NULL FROM sync_change_sets WHERE origin = ? AND seq = ?",
-                .integer(logEnd), .integer(try transaction.origins.number(of: version.origin)),
-                .integer(Int64(bitPattern: version.sequence.rawValue))) == 1
+            return try transaction.numberOfSealer(version.dot).map { taken.isBefore($0, version.sequence) } ?? false
         }
     }
 
@@ -319,5 +347,15 @@ enum SetAsideEdits {
         let parameters = String(repeating: ", ?", count: columns.count)
         try writer.execute(
             "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))", [.text(id.bytes)] + columns.map(\.1))
+    }
+}
+
+extension EngineTransaction {
+    /// The number of the origin of a change set that this replica sealed. Nil for one that came from elsewhere, though it may bear
+    /// this node's name: a clone's.
+    fileprivate func numberOfSealer(_ dot: Dot) throws -> Int64? {
+        try writer.integer(
+            "SELECT origin FROM sync_change_sets WHERE origin = ? AND seq = ? AND received_from IS NULL",
+            .integer(try origins.number(of: dot.origin)), .integer(Int64(bitPattern: dot.sequence.rawValue)))
     }
 }

@@ -156,7 +156,7 @@ enum Schema {
             FROM sync_held GROUP BY 1;
         """,
         """
-        -- Where a cut took it back, having been applied here: the log's last position then, and a digest of that and of the
+        -- Where a cut took back what was applied here: this replica's own last change set then, and a digest of that and of the
         -- body. A later cut reads it again.
         ALTER TABLE sync_held ADD COLUMN taken_back BLOB;
         CREATE INDEX sync_held_taken_back ON sync_held(number) WHERE taken_back IS NOT NULL;

@@ -59,7 +59,7 @@ extension Verification {
                     .header, "a held change set is kept under another name", table: "sync_held", dot: proven.dot)
             }
             if row[10] != .null,
-                HeldStore.logEnd(row[10]).map({ .blob(HeldStore.takenBack(sealed.body, logEndsAt: $0)) }) != row[10]
+                HeldStore.TakenBack(row[10]).map({ .blob($0.bytes(over: sealed.body)) }) != row[10]
             {
                 report.add(
                     .header, "when a cut took it back is not as it was noted", table: "sync_held", dot: proven.dot)

@@ -102,7 +102,8 @@ extension Simulation {
         for entry in sealed where !applied.contains(entry.dot) || Self.states(entry, node.witness.seen) {
             former.formUnion(VersionVector([entry.dot.origin: entry.dot.sequence]))
         }
-        owe(node, former, applied, inTurn: rewinds > 1)
+        let again = sealed.count { applied.contains($0.dot) && !Self.states($0, node.witness.seen) }
+        owe(node, former, applied, sealedBefore: node.witness.sealed.count - again, inTurn: rewinds > 1)
         forgetDebts(node, applied)
         for (register, write) in node.witness.owed.sorted(by: { $0.key < $1.key }) {
             trace.detail("owed: \(register.description), \(describe(write))")
@@ -115,14 +116,15 @@ extension Simulation {
     }
 
     /// A node's own work that is gone, where nothing that counts was written over it: as if all cuts had come at once.
+    ///
+    /// - Parameter sealedBefore: how much it had sealed before the cuts.
     func owe(
-        _ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector, inTurn: Bool
+        _ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector, sealedBefore: Int, inTurn: Bool
     ) {
         var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
         var former: [Digest: Library.Entry] = [:]
-        for (digest, dot) in node.witness.takenBack {
-            former[digest] = library[dot].first { $0.digest == digest }
-        }
+        let earlier = node.witness.takenBack
+        for (digest, taken) in earlier { former[digest] = library[taken.dot].first { $0.digest == digest } }
         for (origin, last) in old.sorted {
             for sequence in 1...last.rawValue {
                 if let entry = entry(Dot(origin: origin, sequence: SequenceNumber(sequence)), at: node) {
@@ -135,7 +137,7 @@ extension Simulation {
             let dot = entry.dot
             let isOwn = dot.origin.node == node.id
             let counts = applied.contains(dot) && self.entry(dot, at: node)?.digest == entry.digest
-            if !counts { node.witness.takenBack[entry.digest] = dot }
+            if !counts { node.witness.takenBack[entry.digest] = earlier[entry.digest] ?? (dot, sealedBefore) }
             let isVoid = !isOwn && node.witness.cuts.exclude(dot, at: node.id)
             for table in entry.changeSet.tables {
                 table.forEachWrite { register, row, cells in
@@ -149,9 +151,20 @@ extension Simulation {
         func isLess(_ one: SetAside, _ other: SetAside) -> Bool {
             one.stamp != other.stamp ? one.stamp < other.stamp : one.dot.origin < other.dot.origin
         }
+        /// A program wrote it anew when it was gone: that is the later write, whatever the clock showed before.
+        func isWrittenOver(_ write: SetAside, _ all: [SetAside]) -> Bool {
+            guard write.dot.origin.node == node.id, let taken = earlier[write.digest] else { return false }
+            return all.contains {
+                $0.dot.origin.node == node.id && node.witness.sealed[$0.digest] ?? -1 >= taken.sealed
+            }
+        }
         func winner(_ register: Register) -> (write: SetAside, isOwnAndGone: Bool, isCurrent: Bool)? {
             let all = writes[register] ?? []
-            guard let best = all.filter({ !$0.isVoid }).max(by: { isLess($0.write, $1.write) }) else { return nil }
+            guard
+                let best = all.filter({ !$0.isVoid && !isWrittenOver($0.write, all.map(\.write)) }).max(by: {
+                    isLess($0.write, $1.write)
+                })
+            else { return nil }
             return (best.write, best.isOwnAndGone, !all.contains { isLess(best.write, $0.write) })
         }
         node.witness.supplements = [:]
@@ -163,12 +176,13 @@ extension Simulation {
             }
         }
         for register in writes.keys {
+            node.witness.owed[register] = nil
             // A field that this node's program does not know any more is nobody's to write.
             guard let table = node.table(register.table),
                 register.field == Register.existence || table.fields.contains(where: { $0.name == register.field }),
                 let best = winner(register), best.isOwnAndGone
             else { continue }
-            if node.witness.sealed.contains(best.write.digest) {
+            if node.witness.sealed[best.write.digest] != nil {
                 node.witness.owed[register] = best.write
             } else {
                 // A clone wrote it, and this machine may never have had the value.
@@ -213,7 +227,9 @@ extension Simulation {
                     continue
                 }
                 if stands {
+                    // It may be written again all the same.
                     node.witness.owed[register] = nil
+                    node.witness.mayRewrite[register, default: []].append(write)
                 } else if mustBePaid {
                     throw SimulationViolation(
                         "\(node.name) wrote \(register.description), \(describe(write)); a cut took it back, and it was not written again"

@@ -20,6 +20,7 @@ extension Simulation {
         }
         guard !own.isEmpty || looksAside else { return [] }
         var bodies: [[UInt8]] = []
+        var aside: [[UInt8]] = []
         try replica.read { reader in
             for (origin, _) in own {
                 let known = node.witness.checked[origin] ?? .zero
@@ -31,23 +32,28 @@ extension Simulation {
                 ).compactMap { Self.blob($0[0]) }
             }
             guard looksAside else { return }
-            bodies += try reader.query(
-                "SELECT body FROM sync_held WHERE substr(origin, 1, 16) = ?", [.blob(node.id.bytes)]
+            aside = try reader.query(
+                "SELECT body FROM sync_held WHERE substr(origin, 1, 16) = ? AND received_from IS NULL",
+                [.blob(node.id.bytes)]
             ).compactMap { Self.blob($0[0]) }
         }
         for (origin, sequence) in own { node.witness.checked[origin] = sequence }
         let present = try replica.origin
-        let fresh = try bodies.map { (SHA256.digest($0), try ChangeSetCodec.decode($0)) }.filter { digest, changeSet in
+        func read(_ body: [UInt8]) throws -> (Digest, ChangeSet) {
+            (SHA256.digest(body), try ChangeSetCodec.decode(body))
+        }
+        let added = try bodies.map(read).filter { digest, changeSet in
             // What came back from others is known already; so is what a twin sealed just so.
-            !library.knows(digest)
-                || changeSet.header.origin == present && !node.witness.sealed.contains(digest)
-        }.sorted { $0.1.header.firstStamp < $1.1.header.firstStamp }
+            !library.knows(digest) || changeSet.header.origin == present && node.witness.sealed[digest] == nil
+        }
+        let fresh = (added + (try aside.map(read)).filter { node.witness.sealed[$0.0] == nil })
+            .sorted { $0.1.header.firstStamp < $1.1.header.firstStamp }
         return try fresh.map { digest, changeSet in
             let dot = changeSet.header.dot
             let entry =
                 try library[dot].first { $0.digest == digest }
                 ?? library.add(changeSet, digest: digest, twice: twice(dot, node))
-            node.witness.sealed.insert(digest)
+            node.witness.sealed[digest] = node.witness.sealed[digest] ?? node.witness.sealed.count
             if twins[dot.origin] != nil { node.witness.contents[dot] = digest }
             trace.note("\(node.name) sealed \(describe(VersionVector([dot.origin: dot.sequence]))) \(digest)")
             describe(entry)
@@ -156,7 +162,8 @@ extension Simulation {
         let book = node.witness.book
         let isBefore = Self.states(entry, node.witness.seen)
         let mayBeAfter = rewinds > 0 || !node.witness.owed.isEmpty || !node.witness.mayRewrite.isEmpty
-        guard isBefore || mayBeAfter && (rewinds > 1 || Self.states(entry, applied)) else {
+        // What a raised cut let in may have been taken back again by another that came with it.
+        guard isBefore || mayBeAfter && (rewinds > 0 || Self.states(entry, applied)) else {
             throw SimulationViolation(
                 "\(entry.dot) states the context \(describe(entry.context)), and was sealed at \(describe(node.witness.seen))"
             )

@@ -16,12 +16,12 @@ struct Witness {
     var told = VersionVector()
     /// How far its own origins were looked through.
     var checked: [Origin: SequenceNumber] = [:]
-    /// What it sealed itself.
-    var sealed: Set<Digest> = []
+    /// What it sealed itself, numbered in that order.
+    var sealed: [Digest: Int] = [:]
     /// Which content it has, or had last, under the names that may have two.
     var contents: [Dot: Digest] = [:]
-    /// What cuts took back: a later cut may make of it what is owed.
-    var takenBack: [Digest: Dot] = [:]
+    /// What cuts took back, and how much had been sealed then: a later cut may make of it what is owed.
+    var takenBack: [Digest: (dot: Dot, sealed: Int)] = [:]
     /// How often it was rewound.
     var rewinds = 0
     /// The cuts it knows of, and the mark of the roster they were read from.

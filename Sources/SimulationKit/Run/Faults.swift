@@ -64,7 +64,7 @@ extension Simulation {
         tallies.count(.restore)
         node.machine.disk.restore(backup.files)
         // What was sealed since is gone from here; it comes back from whoever has it.
-        takenBack.formUnion(node.witness.sealed.subtracting(backup.witness.sealed))
+        takenBack.formUnion(node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil })
         node.doubtful = nil
         node.witness = backup.witness
         node.tables = backup.tables

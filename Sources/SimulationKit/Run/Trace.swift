@@ -19,7 +19,9 @@ final class Trace {
     }
 
     /// What helps a reader and decides nothing: it is not digested, and made only where it is shown.
-    func detail(_ line: @autoclosure () -> String) { show?("    " + line()) }
+    func detail(_ line: @autoclosure () throws -> String) rethrows {
+        if let show { show("    " + (try line())) }
+    }
 
     /// Goes on with bytes that would be no line: frames, contents.
     func note(bytes: [UInt8]) { digest.update(bytes) }

@@ -123,7 +123,11 @@ extension Simulation {
                     "\(node.name): its vector shrank from \(describe(node.witness.seen)) to \(describe(applied))")
             }
             // Without a rewind, too, what was taken back before may have lost to what is void now.
-            if hasNewCuts, !node.witness.takenBack.isEmpty { owe(node, node.witness.seen, applied, inTurn: false) }
+            if hasNewCuts, !node.witness.takenBack.isEmpty {
+                owe(
+                    node, node.witness.seen, applied, sealedBefore: node.witness.sealed.count - sealed.count,
+                    inTurn: false)
+            }
             try noteContents(node, store.replica, applied)
             forgetDebts(node, applied)
             try check(sealed)
