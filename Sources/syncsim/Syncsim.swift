@@ -27,7 +27,7 @@ struct Syncsim: ParsableCommand {
     @Option(
         help: "Faults to leave out, with commas between: \(Fault.allCases.map(\.rawValue).joined(separator: ", ")).")
     var without = ""
-    @Option(help: "A sweep: all seeds from A to B.")
+    @Option(help: ArgumentHelp("A sweep: all seeds from A to B.", valueName: "A..B"))
     var seeds: SeedRange?
     @Option(help: "A sweep: so many seeds, beginning at one taken from the clock.")
     var runs: UInt64?

@@ -46,20 +46,6 @@ extension Simulation {
         if done != nil { changed(node) }
     }
 
-    /// A row of its own, once nothing goes wrong any more.
-    func writeOne(on node: SimulatedNode) throws {
-        setTime(node)
-        let id = "l" + freshID(node)
-        let statement = Statement(
-            sql: "INSERT INTO links(id) VALUES (?)", arguments: [Value(id)], table: node.tables[1], ids: .these([id]),
-            inserts: true)
-        try work(node, "writes") { store in
-            var book = WriteBook()
-            try store.replica.write { try run(statement, node, $0, &book) }
-            node.witness.book.add(book)
-        }
-    }
-
     // MARK: Statements
 
     private struct Statement {

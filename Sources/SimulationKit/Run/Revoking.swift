@@ -19,10 +19,9 @@ extension Simulation {
         guard let replica = node.replica, !isRevoked(node) else { return }
         let victims = Set(issued.values.map(\.node))
         let out = nodes.filter { victims.contains($0.id) }
-        // Where two machines write under its origin, nobody who is left could make a hidden fork known.
         let eligible = nodes.filter { candidate in
             candidate.hasJoined && candidate.id != nodes[0].id && candidate.id != node.id
-                && !victims.contains(candidate.id) && !twins.keys.contains { $0.node == candidate.id }
+                && !victims.contains(candidate.id)
         }
         let victim: SimulatedNode
         if victims.count < options.nodes / 3, !eligible.isEmpty, random.chance(700) {
