@@ -88,7 +88,8 @@ extension SyncSession {
         guard outbound.isEnabled, roster.sending == .nothing, mode.live || !outbound.isEndTold || outbound.hasAgain
         else { return }
         flush()
-        guard phase == .exchanging, outbound.wantsToRead else { return }
+        // What was asked for once more is all that follows the end.
+        guard phase == .exchanging, mode.live || !outbound.isEndTold, outbound.wantsToRead else { return }
         let all = mode.live ? local.applied : target
         guard peer.lacksAny(of: all) else { return outbound.nothingMore() }
         outbound.reading()
