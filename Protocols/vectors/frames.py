@@ -107,7 +107,8 @@ def wire_held(h):
 def greeting(**more):
     return {"protocol": 1, "workspace": "aa" * 16, "node": NODES[2].hex(), "clock": "1700000000000", "base": None,
             "applied": [], "safeBelow": [], "rosterDigest": "", "schemaDigest": "", "mode": None, "backlog": None,
-            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False, "histories": None} | more
+            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False, "histories": None,
+            "asks": False} | more
 
 
 def wire_greeting(g):
@@ -124,7 +125,8 @@ def wire_greeting(g):
         fields.append((10, said(*[(n + 1, int(b)) for n, b in enumerate(backlog)])))
     fields += [(11, wire_held(h)) for h in g["held"]]
     return said(*fields, (12, g["software"]), (13, int(g["window"])), (14, bytes.fromhex(g["remembers"] or "")),
-                (15, int(g["baseUnknown"])), (16, bytes.fromhex(g.get("histories") or "")))
+                (15, int(g["baseUnknown"])), (16, bytes.fromhex(g["histories"] or "")),
+                (17, int(g["asks"])))
 
 
 SECTIONS = {"ledger": 1, "origins": 2}
@@ -233,6 +235,8 @@ def greetings():
     yield accepted("of the answering side, with nothing to send", "greeting", greeting=greeting(backlog=["0"] * 4))
     yield accepted("of the answering side, which does not know the base", "greeting",
                    greeting=greeting(applied=vector_of(5, 6), baseUnknown=True))
+    yield accepted("of the answering side, which asks", "greeting", greeting=greeting(
+        applied=vector_of(7, 6), safeBelow=vector_of(0), backlog=["0"] * 4, asks=True))
     yield accepted("of a side that asks for nothing", "greeting", greeting=greeting(mode=[]))
     yield accepted("of another protocol", "greeting", greeting=greeting(protocol=(1 << 32) - 1))
 

@@ -34,6 +34,8 @@ extension SyncSession {
 
     private mutating func inquire() {
         askAgain()
+        // Who said that it asks has only asked everything once it knows what the stream left out.
+        if hasAskedAgain || !inquiry.isPromised || !inbound.isEnabled, inquiry.saysEnough() { send(.question(nil)) }
         if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
@@ -47,11 +49,14 @@ extension SyncSession {
     private mutating func askAgain() {
         guard !hasAskedAgain, inbound.isEnabled, inbound.isEnded, inbound.isIdle else { return }
         hasAskedAgain = true
-        for dot in local.awaited.prefix(Inquiry.awaited) where peer.confirmed.contains(dot) && isAwaited(dot) {
+        for dot in valuesToAskFor where peer.confirmed.contains(dot) {
             inquiry.want(dot)
             send(.again(dot))
         }
     }
+
+    /// Change sets of which values are awaited: asked for once more in one session.
+    var valuesToAskFor: some Collection<Dot> { local.awaited.prefix(Inquiry.awaited).filter(isAwaited) }
 
     /// Whether it is awaited still. What the ledger alone lacks never stood in the way of what is safe.
     private func isAwaited(_ dot: Dot) -> Bool {
@@ -113,13 +118,12 @@ extension SyncSession {
     }
 
     private mutating func tellEnd() {
-        // Whoever asks stays until it is answered.
         guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
-            roster.sending == .nothing, inquiry.isAnswered
+            roster.sending == .nothing
         else { return }
         outbound.isEndTold = true
-        // A dialling side that had nothing to send says goodbye at once.
-        if isDialling && !mode.live && outbound.sentBytes == 0 { return }
+        // A dialling side that had nothing to send says goodbye at once, unless the peer waits for the end to ask.
+        if isDialling && !mode.live && outbound.sentBytes == 0 && !inquiry.peerAsks { return }
         send(.streamEnd(peer.tell(local.applied)))
     }
 

@@ -145,7 +145,6 @@ public struct SyncSession: Sendable {
         case .examined(let next):
             inquiry.examined()
             if let next { ask(next) }
-            if inquiry.isAnswered, phase == .exchanging { send(.question(nil)) }
         case .signedRead(let changeSet):
             if let dot = inquiry.read(), phase == .exchanging { send(.answer(dot, changeSet)) }
         case .againRead(let changeSet):

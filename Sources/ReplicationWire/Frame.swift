@@ -134,6 +134,8 @@ public struct Greeting: Hashable, Sendable {
     public var baseUnknown: Bool
     /// The first 16 bytes of SHA-256 over `Heads.digestInput` of the sender; nil: it does not say.
     public var histories: Identifier128?
+    /// From the answering side alone: it has questions, and says when it has no more.
+    public var asks: Bool
 
     /// Puts one together; each parameter is the property of its name.
     public init(
@@ -141,7 +143,7 @@ public struct Greeting: Hashable, Sendable {
         applied: VectorDelta, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
         mode: SyncMode? = nil, backlog: Backlog? = nil, held: [HeldChangeSet] = [], software: String = "",
         windowBytes: UInt64 = 0, remembers: Identifier128? = nil, baseUnknown: Bool = false,
-        histories: Identifier128? = nil
+        histories: Identifier128? = nil, asks: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.workspace = workspace
@@ -159,6 +161,7 @@ public struct Greeting: Hashable, Sendable {
         self.remembers = remembers
         self.baseUnknown = baseUnknown
         self.histories = histories
+        self.asks = asks
     }
 }
 

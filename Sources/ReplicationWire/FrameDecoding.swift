@@ -89,7 +89,7 @@ extension FrameCodec {
             backlog: backlog, held: try readHeld(wire.held), software: try text(wire.software, "software"),
             windowBytes: try number(wire.windowBytes, "window_bytes"),
             remembers: try identifier(wire.remembers, "remembers"), baseUnknown: wire.baseUnknown,
-            histories: try identifier(wire.histories, "histories"))
+            histories: try identifier(wire.histories, "histories"), asks: wire.asks)
     }
 
     private static func readHeads(_ wire: WireHeads) throws(FrameError) -> Heads {

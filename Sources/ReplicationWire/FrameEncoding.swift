@@ -163,6 +163,7 @@ public enum FrameCodec {
             $0.remembers = Data(greeting.remembers?.bytes ?? [])
             $0.baseUnknown = greeting.baseUnknown
             $0.histories = Data(greeting.histories?.bytes ?? [])
+            $0.asks = greeting.asks
         }
     }
 

@@ -67,6 +67,7 @@ struct VectorFrame: Decodable {
         let remembers: String?
         let baseUnknown: Bool
         let histories: String?
+        let asks: Bool
     }
 
     let kind: String
@@ -239,7 +240,7 @@ extension VectorFrame.Greeting {
             },
             held: try held.map { try $0.model() }, software: software, windowBytes: try unwrap(UInt64(window)),
             remembers: try identifier(remembers), baseUnknown: baseUnknown,
-            histories: try identifier(histories))
+            histories: try identifier(histories), asks: asks)
     }
 }
 

@@ -45,6 +45,7 @@ import Testing
         greeting.windowBytes = 77
         greeting.remembers = Identifier128(high: 3, low: 4)
         greeting.baseUnknown = true
+        greeting.asks = true
         bothWays(.greeting(greeting))
         bothWays(.wholeVector(vector))
         bothWays(.rosterRecords(RosterRecords(records: [[1], []], digest: [9], more: true)))

@@ -115,7 +115,7 @@ import Testing
                 ? SyncMode(receive: Bool.random(using: &random), send: true, live: Bool.random(using: &random)) : nil,
             backlog: Bool.random(using: &random) ? Backlog.none : nil,
             windowBytes: pick([0, 1, 1 << 20, 1 << 53] as [UInt64], &random),
-            baseUnknown: Int.random(in: 0...5, using: &random) == 0)
+            baseUnknown: Int.random(in: 0...5, using: &random) == 0, asks: Int.random(in: 0...5, using: &random) == 0)
     }
 
     private func randomFrame(_ random: inout SeededRandom, _ replica: FakeReplica) -> ExchangeFrame {

@@ -571,6 +571,12 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
     set {_uniqueStorage()._histories = newValue}
   }
 
+  /// The answering side has questions: the dialling side stays until a Question without an origin says that it has no more.
+  public var asks: Bool {
+    get {_storage._asks}
+    set {_uniqueStorage()._asks = newValue}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1730,7 +1736,7 @@ nonisolated extension WireVectorOrDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Greeting"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0\u{1}histories\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0\u{1}histories\0\u{1}asks\0")
 
   fileprivate class _StorageClass {
     var _protocol: UInt32 = 0
@@ -1749,6 +1755,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _remembers: Data = Data()
     var _baseUnknown: Bool = false
     var _histories: Data = Data()
+    var _asks: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1775,6 +1782,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _remembers = source._remembers
       _baseUnknown = source._baseUnknown
       _histories = source._histories
+      _asks = source._asks
     }
   }
 
@@ -1809,6 +1817,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 14: try { try decoder.decodeSingularBytesField(value: &_storage._remembers) }()
         case 15: try { try decoder.decodeSingularBoolField(value: &_storage._baseUnknown) }()
         case 16: try { try decoder.decodeSingularBytesField(value: &_storage._histories) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._asks) }()
         default: break
         }
       }
@@ -1869,6 +1878,9 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if !_storage._histories.isEmpty {
         try visitor.visitSingularBytesField(value: _storage._histories, fieldNumber: 16)
       }
+      if _storage._asks != false {
+        try visitor.visitSingularBoolField(value: _storage._asks, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1894,6 +1906,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._remembers != rhs_storage._remembers {return false}
         if _storage._baseUnknown != rhs_storage._baseUnknown {return false}
         if _storage._histories != rhs_storage._histories {return false}
+        if _storage._asks != rhs_storage._asks {return false}
         return true
       }
       if !storagesAreEqual {return false}

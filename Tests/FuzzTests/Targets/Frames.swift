@@ -87,7 +87,7 @@ enum SampleFrames {
                     safeBelow: SafeBelow([origin(1): .zero]), rosterDigest: [1], schemaDigest: [2], mode: .live,
                     backlog: Backlog(changeSets: 1, changes: 2, bytes: 3, oldest: clock), held: [held],
                     software: "syncnode", windowBytes: 1 << 20, remembers: Identifier128(high: 1, low: 2),
-                    histories: Identifier128(high: 3, low: 4))),
+                    histories: Identifier128(high: 3, low: 4), asks: true)),
             .wholeVector(vector),
             .rosterRecords(RosterRecords(records: [[1, 2], [3]], digest: [4], more: true)),
             .streamEnd(vector),
