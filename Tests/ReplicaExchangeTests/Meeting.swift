@@ -83,6 +83,11 @@ final class Desk {
         return try Member(members[index].certificate, replica, authority, knowing: members.map(\.certificate))
     }
 
+    /// A record that puts a member out; nothing that it wrote counts.
+    func revocation(of index: Int) throws -> [UInt8] {
+        try authority.revoke(members[index].replica.node, lastAccepted: [:], reason: "", now: clock.now).bytes
+    }
+
     func advance(_ by: Int64) { clock.advance(by) }
 
     /// The time of both sides of a meeting.
