@@ -21,7 +21,7 @@ GREETING, ROSTER, CHANGE_SET, VALUES, ACKNOWLEDGEMENT, ANNOUNCEMENT, THIRD, PING
 STREAM_END, WHOLE_VECTOR = 15, 16
 COMPARE, COMPARED = 17, 18
 QUESTION, ANSWER = 19, 20
-HEADS_QUESTION, HEADS = 21, 22
+HEADS_QUESTION, HEADS, HISTORIES = 21, 22, 23
 
 
 class Packed(list):
@@ -194,6 +194,8 @@ def wire(frame):
     if kind == "answer":
         return [(ANSWER, said((1, h(frame["body"] or "")), (2, h(frame["signature"] or "")),
                               (3, origin_bytes(frame["asked"]["origin"])), (4, int(frame["asked"]["sequence"]))))]
+    if kind == "histories":
+        return [(HISTORIES, said((1, h(frame["digest"]))))]
     if kind == "headsQuestion":
         return [(HEADS_QUESTION, [])]
     if kind == "heads":
@@ -282,6 +284,7 @@ def others():
     yield accepted("an answer of one that does not have it", "answer", asked=asked, body=None, signature=None)
     yield accepted("a greeting that says how its histories end", "greeting", greeting=greeting(
         applied=vector_of(1, 2), histories="9c" * 16))
+    yield accepted("histories", "histories", digest="9c" * 16)
     yield accepted("a question for heads", "headsQuestion")
     yield accepted("no heads", "heads", applied=[], digests=[])
     yield accepted("heads", "heads", applied=vector_of(1, 300, TOP), digests=["01" * 16, "00" * 16, "ff" * 16])
@@ -417,6 +420,8 @@ def malformed():
     yield bad("a message of 1,025 bytes", "too_large", [(ERROR, [(2, "m" * 1025)])])
     yield bad("a time past 2^53", "too_large", [(ERROR, [(3, NUMBER + 1)])])
     yield bad("histories of 15 bytes", "malformed", greets(histories="01" * 15))
+    yield bad("histories of 17 bytes", "malformed", [(HISTORIES, [(1, bytes(17))])])
+    yield bad("histories that say nothing", "malformed", [(HISTORIES, [])])
     yield bad("fewer heads than origins", "malformed", [(HEADS, [(1, wire_vector(vector_of(1, 2))), (2, bytes(16))])])
     yield bad("heads of a number 0", "malformed", [(HEADS, [(1, wire_vector(vector_of(0))), (2, bytes(16))])])
     yield bad("a comparison at no vector", "malformed", [(COMPARE, [])])

@@ -28,6 +28,7 @@ extension SyncSession {
         tellEnd()
         tellThirdNodes()
         announce()
+        tellHistories()
         noticeCaughtUp()
         finishIfDone()
     }
@@ -39,7 +40,7 @@ extension SyncSession {
         if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
-        if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied) {
+        if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied, ours: local.histories) {
             outputs.append(.checkHistories(vector, digest))
         }
         if histories.startReading() { outputs.append(.readHeads) }
@@ -161,6 +162,24 @@ extension SyncSession {
         }
         lastAnnouncementAt = now.uptime
         send(.announcement(peer.tell(local.applied)))
+    }
+
+    /// In a session that stays, the peer learns how the histories end here whenever that changed, once it was told of just
+    /// this vector: what both took from others need not be the same. One side says it, and the other looks.
+    private mutating func tellHistories() {
+        guard phase == .exchanging, mode.live, isDialling, !historiesAreTimed, peer.told == local.applied,
+            !outbound.isEnabled || outbound.isExhausted, !inbound.isApplying,
+            let digest = local.histories, digest != toldHistories
+        else { return }
+        let next = lastHistoriesAt.advanced(byMilliseconds: configuration.limits.historiesMilliseconds)
+        guard now.uptime >= next else {
+            historiesAreTimed = true
+            outputs.append(.setTimer(.histories, next))
+            return
+        }
+        lastHistoriesAt = now.uptime
+        toldHistories = digest
+        send(.histories(digest))
     }
 
     private mutating func noticeCaughtUp() {

@@ -25,6 +25,8 @@ extension SyncSession {
         }
         _ = peer.tell(local.applied)
         target = local.applied
+        toldHistories = local.histories
+        lastHistoriesAt = now.uptime
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         send(
             .greeting(
@@ -157,7 +159,7 @@ extension SyncSession {
         phase = .exchanging
         hasGreeted = true
         peerTarget = peer.confirmed
-        histories.greeted(peerTarget, peerHistories, ours: peerTarget == local.applied ? local.histories : nil)
+        if let peerHistories { histories.said(peerHistories, at: peerTarget) }
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrameAt = now.uptime

@@ -35,6 +35,8 @@ public struct SyncSession: Sendable {
     var histories = HistoryCheck()
     /// What the peer greeted with.
     var peerHistories: Identifier128?
+    /// As the peer was told last how the histories end here.
+    var toldHistories: Identifier128?
     /// What is awaited was asked for.
     var hasAskedAgain = false
     var mode: SyncMode
@@ -61,6 +63,8 @@ public struct SyncSession: Sendable {
     var lastPingNumber: UInt64 = 0
     var lastAnnouncementAt: Uptime?
     var announcementIsTimed = false
+    var lastHistoriesAt: Uptime
+    var historiesAreTimed = false
     var lastThirdNodesAt: Uptime?
     var toldThirdNodes: [ThirdNode] = []
     var outputs: [SessionOutput] = []
@@ -72,6 +76,7 @@ public struct SyncSession: Sendable {
         openedAt = now
         lastFrameAt = now.uptime
         lastPingAt = now.uptime
+        lastHistoriesAt = now.uptime
         local = configuration.local
         switch configuration.role {
         case .dialling(let mode):

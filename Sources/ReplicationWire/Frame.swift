@@ -15,6 +15,8 @@ public enum ExchangeFrame: Hashable, Sendable {
     case acknowledgement(Acknowledgement)
     /// With the entries of the sender's vector that the receiver has not been told.
     case announcement(VersionVector)
+    /// How the sender's histories end at the vector that it told: the first 16 bytes of SHA-256 over `Heads.digestInput`.
+    case histories(Identifier128)
     case thirdNodes([ThirdNode])
     case ping(number: UInt64, clock: WallClock)
     case pong(number: UInt64, pingClock: WallClock, clock: WallClock)
@@ -45,6 +47,7 @@ public enum ExchangeFrame: Hashable, Sendable {
         case .streamEnd: "stream end"
         case .acknowledgement: "acknowledgement"
         case .announcement: "announcement"
+        case .histories: "histories"
         case .thirdNodes: "third nodes"
         case .ping: "ping"
         case .pong: "pong"

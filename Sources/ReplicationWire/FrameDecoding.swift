@@ -49,6 +49,11 @@ extension FrameCodec {
                     receivedBytes: try number(acknowledgement.receivedBytes, "received_bytes"),
                     held: try readHeld(acknowledgement.held)))
         case .announcement(let announcement): return .announcement(try vector(announcement.applied))
+        case .histories(let histories):
+            guard let digest = try identifier(histories.digest, "digest") else {
+                throw .malformed("histories of 0 bytes")
+            }
+            return .histories(digest)
         case .thirdNodes(let third): return .thirdNodes(try readThirdNodes(third.nodes))
         case .ping(let ping): return .ping(number: ping.number, clock: try clock(ping.clockMs))
         case .pong(let pong):

@@ -40,6 +40,7 @@ public enum FrameCodec {
                 $0.held = acknowledgement.held.map(wireHeld)
             }
         case .announcement(let vector): wire.announcement = .with { $0.applied = wireVector(vector.entries) }
+        case .histories(let digest): wire.histories = .with { $0.digest = Data(digest.bytes) }
         case .thirdNodes(let nodes): wire.thirdNodes = .with { $0.nodes = nodes.map(wireThirdNode) }
         case .ping(let number, let clock):
             wire.ping = .with {

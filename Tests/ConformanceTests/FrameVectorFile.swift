@@ -162,6 +162,7 @@ struct VectorFrame: Decodable {
                 try body.map {
                     SealedChangeSet(body: try bytes($0), signature: try bytes(unwrap(signature)), values: [])
                 })
+        case "histories": return .histories(try unwrap(Identifier128(bytes: bytes(unwrap(digest)))))
         case "headsQuestion": return .headsQuestion
         case "heads":
             var heads = Heads()

@@ -93,7 +93,7 @@ enum SampleFrames {
             .streamEnd(vector),
             .acknowledgement(
                 Acknowledgement(applied: vector, safeBelow: .all, receivedBytes: 500, held: [held])),
-            .announcement(vector),
+            .announcement(vector), .histories(Identifier128(high: 5, low: 6)),
             .thirdNodes([ThirdNode(node: node(4), applied: vector, asOf: clock)]),
             .ping(number: 1, clock: clock), .pong(number: 1, pingClock: clock, clock: clock),
             .error(ErrorNotice(code: .busy, message: "later", retryAfterMilliseconds: 60_000)), .goodbye,

@@ -255,7 +255,8 @@ private struct SessionScript {
                 Acknowledgement(
                     applied: vector(), safeBelow: SafeBelow(vector().entries), receivedBytes: source.number(),
                     held: held()))
-        case 14: return .announcement(vector())
+        case 14:
+            return source.flag() ? .announcement(vector()) : .histories(Identifier128(high: 0, low: source.number()))
         case 15:
             return .thirdNodes([ThirdNode(node: SampleFrames.node(4), applied: vector(), asOf: time())])
         case 16:
