@@ -139,7 +139,7 @@ final class ValueIndex {
             let id = isNumbered ? ids[statement.integer(1)] : RowID(bytes: statement.bytes(1))
             guard let id, wanted.contains(id) else { return }
             for position in table.columns.indices {
-                guard case .beside(let large) = statement.cell(Int32(position + 3)) else { continue }
+                guard let large = statement.large(Int32(position + 3)) else { continue }
                 places[table.number, default: [:]][id, default: [:]][large] = Place(n: n, position: position)
             }
         }

@@ -189,12 +189,18 @@ struct Statement {
         }
     }
 
-    /// How a column stands in a body: a large value is digested where SQLite holds it, and never copied.
-    func cell(_ index: Int32) -> Cell {
-        guard let kind = kind(index) else { return .inline(value(index)) }
+    /// How a column stands in a body.
+    func cell(_ index: Int32) -> Cell { large(index).map { .beside($0) } ?? .inline(value(index)) }
+
+    /// A value that stands beside a body: digested where SQLite holds it, and never copied. Nil where a column holds no such.
+    ///
+    /// Whoever wants large values alone asks for them so. Of an array that is made and thrown away (Swift 6.3, `-O`) the
+    /// optimizer frees the memory before it is filled: `cell` with its inline value unused wrote into whatever came there next.
+    func large(_ index: Int32) -> LargeValue? {
+        guard let kind = kind(index) else { return nil }
         return withBytes(index) { bytes in
-            guard bytes.count > Limits.inlineValueBytes else { return .inline(value(index)) }
-            return .beside(LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count)))
+            guard bytes.count > Limits.inlineValueBytes else { return nil }
+            return LargeValue(kind: kind, digest: SHA256.digest(bytes), byteCount: UInt64(bytes.count))
         }
     }
 
