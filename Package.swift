@@ -117,6 +117,9 @@ let package = Package(
         tests(
             "ReplicaStoreTests",
             ["Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "CSQLite"]),
+        tests(
+            "ReplicaExchangeTests",
+            ["ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "ReplicaExchange"]),
         tests("NewsStoreTests", ["ReplicationModel", "ReplicaStore", "NewsStore", "Trust"]),
         tests(
             "PeerTransportTests",

@@ -21,7 +21,7 @@ GREETING, ROSTER, CHANGE_SET, VALUES, ACKNOWLEDGEMENT, ANNOUNCEMENT, THIRD, PING
 STREAM_END, WHOLE_VECTOR = 15, 16
 COMPARE, COMPARED = 17, 18
 QUESTION, ANSWER = 19, 20
-HEADS_QUESTION, HEADS = 21, 22
+HEADS_QUESTION, HEADS, HISTORIES = 21, 22, 23
 
 
 class Packed(list):
@@ -107,7 +107,8 @@ def wire_held(h):
 def greeting(**more):
     return {"protocol": 1, "workspace": "aa" * 16, "node": NODES[2].hex(), "clock": "1700000000000", "base": None,
             "applied": [], "safeBelow": [], "rosterDigest": "", "schemaDigest": "", "mode": None, "backlog": None,
-            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False, "histories": None} | more
+            "held": [], "software": "", "window": "0", "remembers": None, "baseUnknown": False, "histories": None,
+            "asks": False} | more
 
 
 def wire_greeting(g):
@@ -124,7 +125,8 @@ def wire_greeting(g):
         fields.append((10, said(*[(n + 1, int(b)) for n, b in enumerate(backlog)])))
     fields += [(11, wire_held(h)) for h in g["held"]]
     return said(*fields, (12, g["software"]), (13, int(g["window"])), (14, bytes.fromhex(g["remembers"] or "")),
-                (15, int(g["baseUnknown"])), (16, bytes.fromhex(g.get("histories") or "")))
+                (15, int(g["baseUnknown"])), (16, bytes.fromhex(g["histories"] or "")),
+                (17, int(g["asks"])))
 
 
 SECTIONS = {"ledger": 1, "origins": 2}
@@ -192,6 +194,8 @@ def wire(frame):
     if kind == "answer":
         return [(ANSWER, said((1, h(frame["body"] or "")), (2, h(frame["signature"] or "")),
                               (3, origin_bytes(frame["asked"]["origin"])), (4, int(frame["asked"]["sequence"]))))]
+    if kind == "histories":
+        return [(HISTORIES, said((1, h(frame["digest"]))))]
     if kind == "headsQuestion":
         return [(HEADS_QUESTION, [])]
     if kind == "heads":
@@ -233,6 +237,8 @@ def greetings():
     yield accepted("of the answering side, with nothing to send", "greeting", greeting=greeting(backlog=["0"] * 4))
     yield accepted("of the answering side, which does not know the base", "greeting",
                    greeting=greeting(applied=vector_of(5, 6), baseUnknown=True))
+    yield accepted("of the answering side, which asks", "greeting", greeting=greeting(
+        applied=vector_of(7, 6), safeBelow=vector_of(0), backlog=["0"] * 4, asks=True))
     yield accepted("of a side that asks for nothing", "greeting", greeting=greeting(mode=[]))
     yield accepted("of another protocol", "greeting", greeting=greeting(protocol=(1 << 32) - 1))
 
@@ -278,6 +284,7 @@ def others():
     yield accepted("an answer of one that does not have it", "answer", asked=asked, body=None, signature=None)
     yield accepted("a greeting that says how its histories end", "greeting", greeting=greeting(
         applied=vector_of(1, 2), histories="9c" * 16))
+    yield accepted("histories", "histories", digest="9c" * 16)
     yield accepted("a question for heads", "headsQuestion")
     yield accepted("no heads", "heads", applied=[], digests=[])
     yield accepted("heads", "heads", applied=vector_of(1, 300, TOP), digests=["01" * 16, "00" * 16, "ff" * 16])
@@ -413,6 +420,8 @@ def malformed():
     yield bad("a message of 1,025 bytes", "too_large", [(ERROR, [(2, "m" * 1025)])])
     yield bad("a time past 2^53", "too_large", [(ERROR, [(3, NUMBER + 1)])])
     yield bad("histories of 15 bytes", "malformed", greets(histories="01" * 15))
+    yield bad("histories of 17 bytes", "malformed", [(HISTORIES, [(1, bytes(17))])])
+    yield bad("histories that say nothing", "malformed", [(HISTORIES, [])])
     yield bad("fewer heads than origins", "malformed", [(HEADS, [(1, wire_vector(vector_of(1, 2))), (2, bytes(16))])])
     yield bad("heads of a number 0", "malformed", [(HEADS, [(1, wire_vector(vector_of(0))), (2, bytes(16))])])
     yield bad("a comparison at no vector", "malformed", [(COMPARE, [])])

@@ -452,7 +452,9 @@ extension ExchangeFrame {
             case .comparisonQuestion, .comparisonAnswer: FrameLimits.elements * 96
             case .answer(_, let changeSet): (changeSet?.body.count ?? 0) + 64
             case .heads(let heads): heads.digests.count * 96
-            case .headsQuestion, .question, .again, .ping, .pong, .error, .goodbye, .joinRequest, .joinResponse: 0
+            case .histories, .headsQuestion, .question, .again, .ping, .pong, .error, .goodbye, .joinRequest,
+                .joinResponse:
+                0
             }
         return content + 1024
     }

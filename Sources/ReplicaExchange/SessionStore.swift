@@ -119,33 +119,30 @@ public final class SessionStore: Sendable {
         try replica.sealUnlessClockIsDoubtful()
     }
 
-    /// What this replica holds, for a session with a peer.
-    public func localState(for peer: NodeID) throws -> LocalState {
-        let (applied, safe, heads) = try replica.standing()
-        let thirdNodes = try replica.peers().compactMap { record -> ThirdNode? in
-            guard record.node != peer, let facts = record.facts else { return nil }
-            return ThirdNode(node: record.node, applied: facts.safe, asOf: facts.at)
-        }
-        return LocalState(
-            applied: applied, safeBelow: SafeBelow(applied: applied, safe: safe), rosterDigest: rosterDigest,
-            schemaDigest: try replica.schemaDigest().bytes, held: try replica.firstHeld(),
-            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)),
-            awaited: try replica.awaited(),
-            suspicions: try replica.forkSuspicions().map { Dot(origin: $0.origin, sequence: $0.differs) },
-            histories: SHA256.digest(heads.digestInput).first)
-    }
-
-    /// What a session begins with. Rewinds are counted before the vector is read: one in between ends the session early, and
-    /// never too late.
+    /// What a session with a peer begins with.
     public func begin(_ exchange: ExchangeState, with peer: NodeID) throws -> (LocalState, PeerMemory) {
-        exchange.begin(rewinds: try replica.rewinds())
-        return (try localState(for: peer), try memory(of: peer))
+        let standing = try replica.standing()
+        exchange.begin(rewinds: standing.rewinds)
+        return (localState(standing, for: peer), try memory(of: peer))
     }
 
     /// What a session is told of a replica that changed.
     public func change(_ exchange: ExchangeState, with peer: NodeID) throws -> SessionInput {
-        let state = try localState(for: peer)
-        return exchange.isVoid(try replica.rewinds()) ? .rewound : .localChanged(state)
+        let standing = try replica.standing()
+        return exchange.isVoid(standing.rewinds) ? .rewound : .localChanged(localState(standing, for: peer))
+    }
+
+    /// What this replica holds, as a session with a peer is concerned. The roster's digest is as last read.
+    private func localState(_ standing: ReplicaStanding, for peer: NodeID) -> LocalState {
+        let thirdNodes = standing.met.lazy.filter { $0.node != peer }.map {
+            ThirdNode(node: $0.node, applied: $0.safe, asOf: $0.at)
+        }
+        return LocalState(
+            applied: standing.applied, safeBelow: SafeBelow(applied: standing.applied, safe: standing.safe),
+            rosterDigest: rosterDigest, schemaDigest: standing.schemaDigest.bytes, held: standing.held,
+            thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)), awaited: standing.awaited,
+            suspicions: standing.suspicions.map { Dot(origin: $0.origin, sequence: $0.differs) },
+            histories: SHA256.digest(standing.heads.digestInput).first)
     }
 
     /// What was said in earlier sessions with a peer.

@@ -228,14 +228,6 @@ public final class Replica: Sendable {
         }
     }
 
-    /// The same, and where the histories end.
-    public func standing() throws -> (applied: VersionVector, safe: VersionVector, heads: Heads) {
-        try read { reader in
-            let origins = try OriginBook(reader)
-            return (origins.applied, try Self.safe(origins, reader), origins.heads)
-        }
-    }
-
     static func safe(_ origins: OriginBook, _ reader: Reader) throws -> VersionVector {
         var safe = origins.applied
         for row in try reader.query("SELECT origin, min(seq) FROM sync_awaiting GROUP BY origin") {

@@ -2,7 +2,6 @@
 
 internal import GRDB
 public import ReplicationModel
-internal import Trust
 
 /// What `syncnode status` tells.
 public struct ReplicaStatus: Sendable {
@@ -45,18 +44,6 @@ extension Replica {
                 changeSets: try reader.integer("SELECT count(*) FROM sync_change_sets") ?? 0,
                 sizeBytes: fileSystem.size(path), walBytes: fileSystem.size(path + "-wal"),
                 lastStamp: origins.greatestStamp)
-        }
-    }
-
-    /// The tables and fields declared here, digested: peers with another schema see it at once.
-    public func schemaDigest() throws -> Digest {
-        try read { reader in
-            let lines = try Declaration.load(reader).sorted { $0.name < $1.name }.flatMap { table in
-                table.fields.sorted { $0.name < $1.name }.map {
-                    "\(table.name) \($0.name): \($0.columns.joined(separator: " "))\n"
-                }
-            }
-            return SHA256.digest(Array(lines.joined().utf8))
         }
     }
 

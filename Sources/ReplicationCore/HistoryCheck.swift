@@ -1,36 +1,38 @@
 // Whether both sides have one history of each origin: told by one digest, and where it differs by the ends of all histories.
 //
-// Invariant: what the peer said is checked once, as soon as this side has what it speaks of; equal vectors prove nothing.
+// Invariant: what the peer said last is checked as soon as this side has what it speaks of; equal vectors prove nothing.
 internal import ReplicationModel
 
 struct HistoryCheck: Sendable {
     private enum State: Hashable {
-        /// Nothing was said, or it was checked.
-        case done
-        /// The peer's histories end with this digest, at this vector.
-        case due(VersionVector, Identifier128)
+        case idle
         case checking
         /// They differ; the peer is asked for its heads.
         case asked
         case comparing
     }
-    private var state = State.done
+    private var state = State.idle
+    /// Not checked yet: the peer's histories end with this digest, at this vector.
+    private var due: (vector: VersionVector, digest: Identifier128)?
+    /// How often this side has asked for heads.
+    private var asks = 0
     /// The peer has asked for heads.
     private var isAsked = false
     private var isReading = false
     private var answered = 0
-    /// How often a peer may ask in one session.
+    /// How often either may ask in one session.
     private static let questions = 4
 
-    /// - Parameter ours: this side's digest, where its vector is the same.
-    mutating func greeted(_ vector: VersionVector, _ digest: Identifier128?, ours: Identifier128?) {
-        guard let digest, digest != ours else { return }
-        state = .due(vector, digest)
-    }
+    /// How the peer's histories end at its vector; what it said before is of no account any more.
+    mutating func said(_ digest: Identifier128, at vector: VersionVector) { due = (vector, digest) }
 
     /// What can be checked now.
-    mutating func next(applied: VersionVector) -> (VersionVector, Identifier128)? {
-        guard case .due(let vector, let digest) = state, applied.covers(vector) else { return nil }
+    ///
+    /// - Parameter ours: this side's digest at `applied`; where both are the peer's, nothing need be looked up.
+    mutating func next(applied: VersionVector, ours: Identifier128?) -> (VersionVector, Identifier128)? {
+        guard state == .idle, let (vector, digest) = due, applied.covers(vector) else { return nil }
+        due = nil
+        if vector == applied, digest == ours { return nil }
         state = .checking
         return (vector, digest)
     }
@@ -38,8 +40,13 @@ struct HistoryCheck: Sendable {
     /// Whether the peer is to be asked.
     mutating func checked(areEqual: Bool) -> Bool {
         guard state == .checking else { return false }
-        state = areEqual ? .done : .asked
-        return !areEqual
+        guard !areEqual, asks < Self.questions else {
+            state = .idle
+            return false
+        }
+        asks += 1
+        state = .asked
+        return true
     }
 
     mutating func received() throws(Violation) {
@@ -47,16 +54,10 @@ struct HistoryCheck: Sendable {
         state = .comparing
     }
 
-    mutating func compared() { state = .done }
+    mutating func compared() { state = .idle }
 
     /// Nothing is under way; what the peer speaks of may be missing here still.
-    var isSettled: Bool {
-        guard !isAsked, !isReading else { return false }
-        switch state {
-        case .done, .due: return true
-        case .checking, .asked, .comparing: return false
-        }
-    }
+    var isSettled: Bool { !isAsked && !isReading && state == .idle }
 
     mutating func receivedQuestion() throws(Violation) {
         answered += 1

@@ -18,8 +18,12 @@ struct Inquiry: Sendable {
     /// An answer is being examined.
     private var isExamining = false
     private var answers: [(Dot, SealedChangeSet?)] = []
-    /// The peer has asked, and not said that it was enough.
-    private var peerAsks = false
+    /// The peer asks, or said that it will, and did not say yet that it was enough.
+    private(set) var peerAsks = false
+    /// The greeting said that this side asks.
+    private(set) var isPromised = false
+    /// The peer waits to hear that it was enough.
+    private var owesEnough = false
     private var waiting: [Dot] = []
     private var reading: Dot?
     private var isReading: Bool { reading != nil }
@@ -34,10 +38,29 @@ struct Inquiry: Sendable {
         isAnswered && !peerAsks && waiting.isEmpty && !isReading && wanted.isEmpty && againWaiting.isEmpty
             && againReading == nil
     }
-    /// This side has no more to ask.
-    var isAnswered: Bool { asked.isEmpty && answers.isEmpty && !isExamining }
+    /// What this side asked for as it was signed is answered.
+    private var isAnswered: Bool { asked.isEmpty && answers.isEmpty && !isExamining }
 
-    mutating func ask(_ dot: Dot) { asked.append(dot) }
+    /// The peer greeted so: it stays to ask.
+    mutating func peerPromised() { peerAsks = true }
+
+    /// This side greets so, and owes the peer a word when it has asked everything.
+    mutating func promise() {
+        isPromised = true
+        owesEnough = true
+    }
+
+    mutating func ask(_ dot: Dot) {
+        asked.append(dot)
+        owesEnough = true
+    }
+
+    /// Whether the peer is to be told that it was enough: once, when everything is answered.
+    mutating func saysEnough() -> Bool {
+        guard owesEnough, isAnswered, wanted.isEmpty else { return false }
+        owesEnough = false
+        return true
+    }
 
     mutating func answered(_ dot: Dot, _ changeSet: SealedChangeSet?) throws(Violation) {
         if changeSet == nil, wanted.remove(dot) != nil { return }

@@ -71,10 +71,6 @@ struct RosterExchange: Sendable {
         receivedRecords += records.records.count
         // A frame without records counts too, so that a flood of them ends as well.
         if records.records.isEmpty { receivedRecords += 1 }
-        receivedBytes += records.records.reduce(0) { $0 + $1.count }
-        guard receivedBytes <= FrameLimits.rosterSessionBytes else {
-            throw Violation(.tooLarge, "more than \(FrameLimits.rosterSessionBytes) bytes of roster records")
-        }
         guard receivedRecords <= FrameLimits.rosterRecordsInSession else {
             throw Violation(.tooLarge, "more than \(FrameLimits.rosterRecordsInSession) roster records")
         }

@@ -73,6 +73,8 @@ public struct SessionLimits: Hashable, Sendable {
     public var silenceMilliseconds: Int64 = 45_000
     /// Between announcements, so that a busy writer costs the peer one small frame a second.
     public var announcementMilliseconds: Int64 = 1_000
+    /// Between words on how the histories end: for a fork of which both sides took one branch, that is soon.
+    public var historiesMilliseconds: Int64 = 5_000
     /// Between tellings of third nodes.
     public var thirdNodesMilliseconds: Int64 = 60_000
     /// Bodies and values handed to one apply; a change set beyond it goes alone.

@@ -52,6 +52,8 @@ public enum SessionTimer: Hashable, Sendable, CaseIterable {
     case keepAlive
     /// An announcement was put off.
     case announcement
+    /// A word on how the histories end was put off.
+    case histories
 }
 
 /// What to read from the store.

@@ -28,16 +28,19 @@ extension SyncSession {
         tellEnd()
         tellThirdNodes()
         announce()
+        tellHistories()
         noticeCaughtUp()
         finishIfDone()
     }
 
     private mutating func inquire() {
         askAgain()
+        // Who said that it asks has only asked everything once it knows what the stream left out.
+        if hasAskedAgain || !inquiry.isPromised || !inbound.isEnabled, inquiry.saysEnough() { send(.question(nil)) }
         if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
-        if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied) {
+        if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied, ours: local.histories) {
             outputs.append(.checkHistories(vector, digest))
         }
         if histories.startReading() { outputs.append(.readHeads) }
@@ -47,11 +50,14 @@ extension SyncSession {
     private mutating func askAgain() {
         guard !hasAskedAgain, inbound.isEnabled, inbound.isEnded, inbound.isIdle else { return }
         hasAskedAgain = true
-        for dot in local.awaited.prefix(Inquiry.awaited) where peer.confirmed.contains(dot) && isAwaited(dot) {
+        for dot in valuesToAskFor where peer.confirmed.contains(dot) {
             inquiry.want(dot)
             send(.again(dot))
         }
     }
+
+    /// Change sets of which values are awaited: asked for once more in one session.
+    var valuesToAskFor: some Collection<Dot> { local.awaited.prefix(Inquiry.awaited).filter(isAwaited) }
 
     /// Whether it is awaited still. What the ledger alone lacks never stood in the way of what is safe.
     private func isAwaited(_ dot: Dot) -> Bool {
@@ -88,6 +94,7 @@ extension SyncSession {
         guard outbound.isEnabled, roster.sending == .nothing, mode.live || !outbound.isEndTold || outbound.hasAgain
         else { return }
         flush()
+        // What was asked for once more is all that follows the end.
         guard phase == .exchanging, mode.live || !outbound.isEndTold, outbound.wantsToRead else { return }
         let all = mode.live ? local.applied : target
         guard peer.lacksAny(of: all) else { return outbound.nothingMore() }
@@ -112,13 +119,12 @@ extension SyncSession {
     }
 
     private mutating func tellEnd() {
-        // Whoever asks stays until it is answered.
         guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
-            roster.sending == .nothing, inquiry.isAnswered
+            roster.sending == .nothing
         else { return }
         outbound.isEndTold = true
-        // A dialling side that had nothing to send says goodbye at once.
-        if isDialling && !mode.live && outbound.sentBytes == 0 { return }
+        // A dialling side that had nothing to send says goodbye at once, unless the peer waits for the end to ask.
+        if isDialling && !mode.live && outbound.sentBytes == 0 && !inquiry.peerAsks { return }
         send(.streamEnd(peer.tell(local.applied)))
     }
 
@@ -156,6 +162,24 @@ extension SyncSession {
         }
         lastAnnouncementAt = now.uptime
         send(.announcement(peer.tell(local.applied)))
+    }
+
+    /// In a session that stays, the peer learns how the histories end here whenever that changed, once it was told of just
+    /// this vector: what both took from others need not be the same. One side says it, and the other looks.
+    private mutating func tellHistories() {
+        guard phase == .exchanging, mode.live, isDialling, !historiesAreTimed, peer.told == local.applied,
+            !outbound.isEnabled || outbound.isExhausted, !inbound.isApplying,
+            let digest = local.histories, digest != toldHistories
+        else { return }
+        let next = lastHistoriesAt.advanced(byMilliseconds: configuration.limits.historiesMilliseconds)
+        guard now.uptime >= next else {
+            historiesAreTimed = true
+            outputs.append(.setTimer(.histories, next))
+            return
+        }
+        lastHistoriesAt = now.uptime
+        toldHistories = digest
+        send(.histories(digest))
     }
 
     private mutating func noticeCaughtUp() {

@@ -17,6 +17,7 @@ extension SyncSession {
             end(.timedOut(.greeting), telling: notice)
         case .keepAlive: keepAlive()
         case .announcement: announcementIsTimed = false
+        case .histories: historiesAreTimed = false
         }
     }
 

@@ -45,6 +45,11 @@ extension SyncSession {
             }
             try confirm(news)
             if !inbound.isEnabled { emit(.peerHasMore) }
+        case .histories(let digest):
+            guard mode.live else {
+                throw Violation(.unexpectedFrame, "histories in a session that does not stay")
+            }
+            histories.said(digest, at: peer.confirmed)
         case .thirdNodes(let nodes): received(nodes)
         case .ping(let number, let clock): send(.pong(number: number, pingClock: clock, clock: now.wall))
         case .pong(let number, _, let clock): received(pong: number, clock: clock)

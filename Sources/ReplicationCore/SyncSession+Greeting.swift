@@ -15,14 +15,18 @@ extension SyncSession {
 
     /// Sends this side's greeting: as a difference, where the peer remembers what this side told it last.
     private mutating func greet(
-        mode: SyncMode?, backlog: Backlog?, peerRemembers: Identifier128?, baseUnknown: Bool = false
+        mode: SyncMode?, backlog: Backlog?, peerRemembers: Identifier128?, baseUnknown: Bool = false,
+        asks: Bool = false
     ) {
+        if asks { inquiry.promise() }
         var delta = VectorDelta(whole: local.applied)
         if let told = configuration.memory.told, told.digest == peerRemembers {
             delta = VectorDelta(local.applied, since: told)
         }
         _ = peer.tell(local.applied)
         target = local.applied
+        toldHistories = local.histories
+        lastHistoriesAt = now.uptime
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         send(
             .greeting(
@@ -32,7 +36,7 @@ extension SyncSession {
                     mode: mode, backlog: backlog, held: Self.firstOfEachOrigin(local.held),
                     software: configuration.software, windowBytes: configuration.limits.windowBytes,
                     remembers: configuration.memory.heard?.digest, baseUnknown: baseUnknown,
-                    histories: local.histories)))
+                    histories: local.histories, asks: asks)))
     }
 
     mutating func received(greeting: Greeting) throws(Violation) {
@@ -82,7 +86,9 @@ extension SyncSession {
         roster.greeted(peer: greeting.rosterDigest, ours: local.rosterDigest)
         guard let vector else {
             peer.holds(greeting.held)
-            greet(mode: nil, backlog: nil, peerRemembers: greeting.remembers, baseUnknown: true)
+            greet(
+                mode: nil, backlog: nil, peerRemembers: greeting.remembers, baseUnknown: true,
+                asks: hasQuestions(for: nil))
             phase = .awaitingWholeVector
             setTimer(.greeting, after: configuration.limits.greetingMilliseconds)
             return
@@ -101,10 +107,10 @@ extension SyncSession {
         // A count of nothing with something to send would tell the end of the stream before its beginning.
         let lacks = outbound.isEnabled && peer.lacksAny(of: local.applied)
         var backlog = backlog
-        // Nor does a dialling side wait for questions once the stream has ended.
-        if lacks || !questionsToAsk.isEmpty, let told = backlog, told.changeSets == 0 { backlog = nil }
+        if lacks, let told = backlog, told.changeSets == 0 { backlog = nil }
         if backlog?.changeSets == 0 { outbound.isEndTold = true }
-        greet(mode: nil, backlog: backlog, peerRemembers: callerRemembers)
+        greet(
+            mode: nil, backlog: backlog, peerRemembers: callerRemembers, asks: hasQuestions(for: peer.confirmed))
         begun()
     }
 
@@ -126,6 +132,7 @@ extension SyncSession {
         let elapsed = now.uptime.microseconds - openedAt.uptime.microseconds
         peer.roundTripMicroseconds = elapsed
         peer.clockOffsetMilliseconds = greeting.clock.milliseconds - (openedAt.wall.milliseconds + elapsed / 2000)
+        if greeting.asks { inquiry.peerPromised() }
         if greeting.baseUnknown {
             // What changed since this side greeted is told like any other news.
             send(.wholeVector(target))
@@ -140,12 +147,19 @@ extension SyncSession {
         local.suspicions.prefix(Inquiry.searches).filter { peer.confirmed.contains($0) }
     }
 
+    /// Whether a peer that has `vector`, or perhaps everything, can answer what this side asks. The dialling side stays for it.
+    private func hasQuestions(for vector: VersionVector?) -> Bool {
+        func mayKnow(_ dot: Dot) -> Bool { vector?.contains(dot) ?? true }
+        return local.suspicions.prefix(Inquiry.searches).contains(where: mayKnow)
+            || inbound.isEnabled && valuesToAskFor.contains(where: mayKnow)
+    }
+
     /// Both sides know of each other what they need.
     private mutating func begun() {
         phase = .exchanging
         hasGreeted = true
         peerTarget = peer.confirmed
-        histories.greeted(peerTarget, peerHistories, ours: peerTarget == local.applied ? local.histories : nil)
+        if let peerHistories { histories.said(peerHistories, at: peerTarget) }
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrameAt = now.uptime

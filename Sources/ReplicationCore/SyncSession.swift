@@ -35,6 +35,8 @@ public struct SyncSession: Sendable {
     var histories = HistoryCheck()
     /// What the peer greeted with.
     var peerHistories: Identifier128?
+    /// As the peer was told last how the histories end here.
+    var toldHistories: Identifier128?
     /// What is awaited was asked for.
     var hasAskedAgain = false
     var mode: SyncMode
@@ -61,6 +63,8 @@ public struct SyncSession: Sendable {
     var lastPingNumber: UInt64 = 0
     var lastAnnouncementAt: Uptime?
     var announcementIsTimed = false
+    var lastHistoriesAt: Uptime
+    var historiesAreTimed = false
     var lastThirdNodesAt: Uptime?
     var toldThirdNodes: [ThirdNode] = []
     var outputs: [SessionOutput] = []
@@ -72,6 +76,7 @@ public struct SyncSession: Sendable {
         openedAt = now
         lastFrameAt = now.uptime
         lastPingAt = now.uptime
+        lastHistoriesAt = now.uptime
         local = configuration.local
         switch configuration.role {
         case .dialling(let mode):
@@ -145,7 +150,6 @@ public struct SyncSession: Sendable {
         case .examined(let next):
             inquiry.examined()
             if let next { ask(next) }
-            if inquiry.isAnswered, phase == .exchanging { send(.question(nil)) }
         case .signedRead(let changeSet):
             if let dot = inquiry.read(), phase == .exchanging { send(.answer(dot, changeSet)) }
         case .againRead(let changeSet):

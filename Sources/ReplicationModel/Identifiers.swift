@@ -15,11 +15,16 @@ public struct Identifier128: Hashable, Comparable, Sendable {
     /// - Parameter bytes: exactly 16 bytes; anything else gives nil.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 16 else { return nil }
-        high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-        low = bytes.dropFirst(8).reduce(0) { $0 << 8 | UInt64($1) }
+        self = bytes.withContiguousBytes { Self(loadedFrom: $0, at: 0) }
     }
 
-    public var bytes: [UInt8] { bigEndianBytes(high) + bigEndianBytes(low) }
+    /// 16 bytes from `offset` on.
+    fileprivate init(loadedFrom bytes: UnsafeRawBufferPointer, at offset: Int) {
+        high = bytes.bigEndianWord(at: offset)
+        low = bytes.bigEndianWord(at: offset + 8)
+    }
+
+    public var bytes: [UInt8] { bigEndianBytes([high, low]) }
 
     public static func < (left: Self, right: Self) -> Bool {
         left.high != right.high ? left.high < right.high : left.low < right.low
@@ -84,9 +89,10 @@ public struct Origin: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// - Parameter bytes: exactly 24: the node's 16, then the incarnation, big-endian.
     public init?(bytes: some Collection<UInt8>) {
-        guard bytes.count == 24, let node = NodeID(bytes: bytes.prefix(16)) else { return nil }
-        self.node = node
-        incarnation = bytes.dropFirst(16).reduce(0) { $0 << 8 | UInt64($1) }
+        guard bytes.count == 24 else { return nil }
+        self = bytes.withContiguousBytes { bytes in
+            Self(node: NodeID(Identifier128(loadedFrom: bytes, at: 0)), incarnation: bytes.bigEndianWord(at: 16))
+        }
     }
 
     /// Reads what `description` writes.
@@ -99,7 +105,7 @@ public struct Origin: Hashable, Comparable, Sendable, CustomStringConvertible {
         incarnation = bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    public var bytes: [UInt8] { node.bytes + bigEndianBytes(incarnation) }
+    public var bytes: [UInt8] { bigEndianBytes([node.identifier.high, node.identifier.low, incarnation]) }
 
     /// The node's 32 digits, a hyphen, and the incarnation's 16.
     public var description: String { "\(node)-\(hexadecimal(incarnation))" }
@@ -131,21 +137,41 @@ public struct Digest: Hashable, Sendable, CustomStringConvertible {
     }
 
     public init?(bytes: some Collection<UInt8>) {
-        guard bytes.count == 32, let first = Identifier128(bytes: bytes.prefix(16)),
-            let second = Identifier128(bytes: bytes.dropFirst(16))
-        else { return nil }
-        self.init(first: first, second: second)
+        guard bytes.count == 32 else { return nil }
+        self = bytes.withContiguousBytes { bytes in
+            Self(first: Identifier128(loadedFrom: bytes, at: 0), second: Identifier128(loadedFrom: bytes, at: 16))
+        }
     }
 
-    public var bytes: [UInt8] { first.bytes + second.bytes }
+    public var bytes: [UInt8] { bigEndianBytes([first.high, first.low, second.high, second.low]) }
     public var description: String { first.description + second.description }
 
     /// What stands for "no change set before this one".
     public static let none = Digest(first: Identifier128(high: 0, low: 0), second: Identifier128(high: 0, low: 0))
 }
 
-func bigEndianBytes(_ value: UInt64) -> [UInt8] {
-    (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * UInt64($0))) }
+/// Names are read and written by the thousand, for every origin in every transaction: as words, not byte by byte.
+private func bigEndianBytes(_ words: [UInt64]) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: words.count * 8) { buffer, count in
+        for (index, word) in words.enumerated() {
+            UnsafeMutableRawBufferPointer(buffer).storeBytes(
+                of: word.bigEndian, toByteOffset: index * 8, as: UInt64.self)
+        }
+        count = words.count * 8
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate func bigEndianWord(at offset: Int) -> UInt64 {
+        UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+}
+
+extension Collection<UInt8> {
+    /// Lends the bytes where they are; a collection that keeps them elsewhere is copied.
+    fileprivate func withContiguousBytes<T>(_ body: (UnsafeRawBufferPointer) -> T) -> T {
+        withContiguousStorageIfAvailable { body(UnsafeRawBufferPointer($0)) } ?? Array(self).withUnsafeBytes(body)
+    }
 }
 
 func hexadecimal(_ value: UInt64) -> String {

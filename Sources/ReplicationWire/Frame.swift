@@ -15,6 +15,8 @@ public enum ExchangeFrame: Hashable, Sendable {
     case acknowledgement(Acknowledgement)
     /// With the entries of the sender's vector that the receiver has not been told.
     case announcement(VersionVector)
+    /// How the sender's histories end at the vector that it told: the first 16 bytes of SHA-256 over `Heads.digestInput`.
+    case histories(Identifier128)
     case thirdNodes([ThirdNode])
     case ping(number: UInt64, clock: WallClock)
     case pong(number: UInt64, pingClock: WallClock, clock: WallClock)
@@ -45,6 +47,7 @@ public enum ExchangeFrame: Hashable, Sendable {
         case .streamEnd: "stream end"
         case .acknowledgement: "acknowledgement"
         case .announcement: "announcement"
+        case .histories: "histories"
         case .thirdNodes: "third nodes"
         case .ping: "ping"
         case .pong: "pong"
@@ -134,6 +137,8 @@ public struct Greeting: Hashable, Sendable {
     public var baseUnknown: Bool
     /// The first 16 bytes of SHA-256 over `Heads.digestInput` of the sender; nil: it does not say.
     public var histories: Identifier128?
+    /// From the answering side alone: it has questions, and says when it has no more.
+    public var asks: Bool
 
     /// Puts one together; each parameter is the property of its name.
     public init(
@@ -141,7 +146,7 @@ public struct Greeting: Hashable, Sendable {
         applied: VectorDelta, safeBelow: SafeBelow = .all, rosterDigest: [UInt8] = [], schemaDigest: [UInt8] = [],
         mode: SyncMode? = nil, backlog: Backlog? = nil, held: [HeldChangeSet] = [], software: String = "",
         windowBytes: UInt64 = 0, remembers: Identifier128? = nil, baseUnknown: Bool = false,
-        histories: Identifier128? = nil
+        histories: Identifier128? = nil, asks: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.workspace = workspace
@@ -159,6 +164,7 @@ public struct Greeting: Hashable, Sendable {
         self.remembers = remembers
         self.baseUnknown = baseUnknown
         self.histories = histories
+        self.asks = asks
     }
 }
 

@@ -49,6 +49,11 @@ extension FrameCodec {
                     receivedBytes: try number(acknowledgement.receivedBytes, "received_bytes"),
                     held: try readHeld(acknowledgement.held)))
         case .announcement(let announcement): return .announcement(try vector(announcement.applied))
+        case .histories(let histories):
+            guard let digest = try identifier(histories.digest, "digest") else {
+                throw .malformed("histories of 0 bytes")
+            }
+            return .histories(digest)
         case .thirdNodes(let third): return .thirdNodes(try readThirdNodes(third.nodes))
         case .ping(let ping): return .ping(number: ping.number, clock: try clock(ping.clockMs))
         case .pong(let pong):
@@ -89,7 +94,7 @@ extension FrameCodec {
             backlog: backlog, held: try readHeld(wire.held), software: try text(wire.software, "software"),
             windowBytes: try number(wire.windowBytes, "window_bytes"),
             remembers: try identifier(wire.remembers, "remembers"), baseUnknown: wire.baseUnknown,
-            histories: try identifier(wire.histories, "histories"))
+            histories: try identifier(wire.histories, "histories"), asks: wire.asks)
     }
 
     private static func readHeads(_ wire: WireHeads) throws(FrameError) -> Heads {

@@ -40,6 +40,7 @@ public enum FrameCodec {
                 $0.held = acknowledgement.held.map(wireHeld)
             }
         case .announcement(let vector): wire.announcement = .with { $0.applied = wireVector(vector.entries) }
+        case .histories(let digest): wire.histories = .with { $0.digest = Data(digest.bytes) }
         case .thirdNodes(let nodes): wire.thirdNodes = .with { $0.nodes = nodes.map(wireThirdNode) }
         case .ping(let number, let clock):
             wire.ping = .with {
@@ -163,6 +164,7 @@ public enum FrameCodec {
             $0.remembers = Data(greeting.remembers?.bytes ?? [])
             $0.baseUnknown = greeting.baseUnknown
             $0.histories = Data(greeting.histories?.bytes ?? [])
+            $0.asks = greeting.asks
         }
     }
 

@@ -33,8 +33,6 @@ public enum FrameLimits {
     public static let forkProofMagic = Array("syncfrk1".utf8)
     /// The records in one frame, where there is more than one.
     public static let rosterFrameBytes = 4 << 20
-    /// The records that a peer may send in one session: as many of the largest certificates as may come.
-    public static let rosterSessionBytes = rosterRecordBytes * rosterRecordsInSession
     /// Roster records in one frame; 200 of the largest stay under 4 MiB.
     public static let rosterRecordsInFrame = 200
     /// Roster records that a peer may send in one session: 16 for each of 1,024 nodes.

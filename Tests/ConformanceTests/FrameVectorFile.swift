@@ -67,6 +67,7 @@ struct VectorFrame: Decodable {
         let remembers: String?
         let baseUnknown: Bool
         let histories: String?
+        let asks: Bool
     }
 
     let kind: String
@@ -161,6 +162,7 @@ struct VectorFrame: Decodable {
                 try body.map {
                     SealedChangeSet(body: try bytes($0), signature: try bytes(unwrap(signature)), values: [])
                 })
+        case "histories": return .histories(try unwrap(Identifier128(bytes: bytes(unwrap(digest)))))
         case "headsQuestion": return .headsQuestion
         case "heads":
             var heads = Heads()
@@ -239,7 +241,7 @@ extension VectorFrame.Greeting {
             },
             held: try held.map { try $0.model() }, software: software, windowBytes: try unwrap(UInt64(window)),
             remembers: try identifier(remembers), baseUnknown: baseUnknown,
-            histories: try identifier(histories))
+            histories: try identifier(histories), asks: asks)
     }
 }
 

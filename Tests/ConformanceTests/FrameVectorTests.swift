@@ -35,8 +35,7 @@ import Testing
             kinds == [
                 "greeting", "wholeVector", "rosterRecords", "changeSet", "values", "streamEnd", "acknowledgement",
                 "announcement", "thirdNodes", "ping", "pong", "error", "goodbye", "question", "again", "answer",
-                "headsQuestion",
-                "heads",
+                "headsQuestion", "heads", "histories",
                 "comparisonQuestion", "comparisonAnswer", "joinRequest", "joinResponse",
             ])
     }

@@ -74,8 +74,11 @@ final class FakeReplica {
         }.map { Dot(origin: $0.origin, sequence: $0.sequence) }
     }
 
+    /// Change sets whose values are not here.
+    var lost: Set<Dot> = []
+
     /// One change set with its values.
-    func again(_ dot: Dot) -> OutgoingChangeSet? { log.first { $0.dot == dot } }
+    func again(_ dot: Dot) -> OutgoingChangeSet? { log.first { $0.dot == dot && !lost.contains(dot) } }
 
     /// One change set as it was signed; nil where there is none.
     func signed(_ dot: Dot) -> SealedChangeSet? {

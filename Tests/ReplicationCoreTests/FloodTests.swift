@@ -130,6 +130,7 @@ import Testing
             taken += 200 * FrameLimits.rosterRecordBytes
         }
         #expect(violation?.rule == .tooLarge)
+        #expect(taken > FrameLimits.rosterBytesInSession, "and all of it may be used")
         #expect(taken <= FrameLimits.rosterBytesInSession + 200 * FrameLimits.rosterRecordBytes)
     }
 

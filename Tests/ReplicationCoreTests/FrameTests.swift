@@ -45,6 +45,7 @@ import Testing
         greeting.windowBytes = 77
         greeting.remembers = Identifier128(high: 3, low: 4)
         greeting.baseUnknown = true
+        greeting.asks = true
         bothWays(.greeting(greeting))
         bothWays(.wholeVector(vector))
         bothWays(.rosterRecords(RosterRecords(records: [[1], []], digest: [9], more: true)))
@@ -55,6 +56,7 @@ import Testing
                 Acknowledgement(
                     applied: vector, safeBelow: SafeBelow([origin(2): .zero]), receivedBytes: 8, held: [held])))
         bothWays(.announcement(VersionVector()))
+        bothWays(.histories(Identifier128(high: 5, low: 6)))
         bothWays(.thirdNodes([ThirdNode(node: node(3), applied: vector, asOf: WallClock(milliseconds: 1))]))
         bothWays(.ping(number: .max, clock: WallClock(milliseconds: 1)))
         bothWays(.pong(number: 1, pingClock: WallClock(milliseconds: -1), clock: WallClock(milliseconds: 2)))

@@ -115,7 +115,7 @@ import Testing
                 ? SyncMode(receive: Bool.random(using: &random), send: true, live: Bool.random(using: &random)) : nil,
             backlog: Bool.random(using: &random) ? Backlog.none : nil,
             windowBytes: pick([0, 1, 1 << 20, 1 << 53] as [UInt64], &random),
-            baseUnknown: Int.random(in: 0...5, using: &random) == 0)
+            baseUnknown: Int.random(in: 0...5, using: &random) == 0, asks: Int.random(in: 0...5, using: &random) == 0)
     }
 
     private func randomFrame(_ random: inout SeededRandom, _ replica: FakeReplica) -> ExchangeFrame {
@@ -123,7 +123,7 @@ import Testing
         let clock = WallClock(milliseconds: pick([0, 1 << 53, -(1 << 53)] as [Int64], &random))
         let dot = Dot(origin: origin(UInt64.random(in: 1...4, using: &random)), sequence: SequenceNumber(number >> 5))
         let held = HeldChangeSet(dot: dot, cause: .unknownTable, detail: "", releaseAt: nil)
-        switch Int.random(in: 0...19, using: &random) {
+        switch Int.random(in: 0...20, using: &random) {
         case 0: return .greeting(randomGreeting(&random, honest: false))
         case 1: return .wholeVector(randomVector(&random))
         case 2: return .rosterRecords(RosterRecords(records: [[1]], digest: [1], more: Bool.random(using: &random)))
@@ -151,6 +151,7 @@ import Testing
         case 16: return .thirdNodes([ThirdNode(node: node(4), applied: randomVector(&random), asOf: clock)])
         case 17: return .ping(number: number, clock: clock)
         case 18: return .pong(number: number, pingClock: clock, clock: clock)
+        case 19: return .histories(Identifier128(high: number, low: 1))
         default: return Int.random(in: 0...9, using: &random) == 0 ? .goodbye : .ping(number: 1, clock: clock)
         }
     }

@@ -200,7 +200,9 @@ import Testing
             })
     }
 
-    @Test(arguments: ["greeting", "join", "announcement", "whole vector", "stream end twice", "after the end"])
+    @Test(arguments: [
+        "greeting", "join", "announcement", "histories", "whole vector", "stream end twice", "after the end",
+    ])
     func framesOutOfState(which: String) {
         expect(
             .unexpectedFrame, .malformed,
@@ -210,6 +212,7 @@ import Testing
                 case ("join", .greeting):
                     return [frame, .joinRequest(JoinRequest(certificateRequest: [], invitation: [], proof: []))]
                 case ("announcement", .greeting): return [frame, .announcement(VersionVector())]
+                case ("histories", .greeting): return [frame, .histories(Identifier128(high: 1, low: 1))]
                 case ("whole vector", .greeting): return [frame, .wholeVector(VersionVector())]
                 case ("stream end twice", .changeSet):
                     return [frame, .streamEnd(VersionVector()), .streamEnd(VersionVector())]

@@ -15,6 +15,27 @@ import Testing
         #expect(Origin(bytes: origin.bytes) == origin)
     }
 
+    /// Wherever the bytes lie: at odd addresses, or one by one.
+    @Test func namesAreReadFromAnyCollection() {
+        let bytes: [UInt8] = [
+            0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0, 0, 0, 0,
+            0, 0, 0, 0xff,
+        ]
+        #expect(origin.bytes == bytes)
+        let backwards = Array(bytes.reversed())
+        for offset in 0..<9 {
+            let padded = [UInt8](repeating: 7, count: offset) + bytes
+            #expect(Origin(bytes: padded[offset...]) == origin)
+            #expect(NodeID(bytes: padded[offset..<offset + 16]) == origin.node)
+        }
+        #expect(Origin(bytes: backwards.reversed() as ReversedCollection) == origin)
+        #expect(Identifier128(bytes: backwards.reversed().prefix(16)) == origin.node.identifier)
+        let digest = Digest(first: origin.node.identifier, second: Identifier128(high: 1, low: .max))
+        #expect(digest.bytes.count == 32 && Digest(bytes: digest.bytes) == digest)
+        #expect(Digest(bytes: Array(digest.bytes.reversed()).reversed() as ReversedCollection) == digest)
+        #expect(Digest(bytes: digest.bytes.dropLast()) == nil && Identifier128(bytes: bytes) == nil)
+    }
+
     @Test(arguments: [
         "", "-", "0123456789abcdeffedcba9876543210", "0123456789abcdeffedcba9876543210-",
         "0123456789abcdeffedcba9876543210-ff", "0123456789abcdeffedcba987654321-00000000000000ff",

@@ -18,19 +18,21 @@ public struct AwaitedValue: Hashable, Sendable {
 extension Replica {
     /// Change sets of which a value is awaited, or is lacking in the ledger: a peer that has them may have the values.
     public func awaited() throws -> [Dot] {
-        try read { reader in
-            try reader.query(
-                """
-                SELECT o.origin, a.seq FROM (SELECT origin, seq FROM sync_awaiting
-                UNION SELECT c.origin, c.seq FROM sync_conflicts c JOIN sync_conflict_values v ON v.conflict = c.number
-                WHERE v.absent) a JOIN sync_origins o ON o.number = a.origin LIMIT 256
-                """
-            ).compactMap { row in
-                guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer else {
-                    return nil
-                }
-                return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+        try read(Self.awaited)
+    }
+
+    static func awaited(_ reader: Reader) throws -> [Dot] {
+        try reader.query(
+            """
+            SELECT o.origin, a.seq FROM (SELECT origin, seq FROM sync_awaiting
+            UNION SELECT c.origin, c.seq FROM sync_conflicts c JOIN sync_conflict_values v ON v.conflict = c.number
+            WHERE v.absent) a JOIN sync_origins o ON o.number = a.origin LIMIT 256
+            """
+        ).compactMap { row in
+            guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer else {
+                return nil
             }
+            return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
         }
     }
 

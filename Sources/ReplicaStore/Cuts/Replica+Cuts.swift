@@ -23,7 +23,11 @@ public struct BlastRadius: Sendable, Hashable {
 extension Replica {
     /// How often this replica was rewound: a session that began before the last time rests on a vector that is void.
     public func rewinds() throws -> Int64 {
-        try read { try Settings.value(Settings.rewinds, $0)?.integer ?? 0 }
+        try read(Self.rewinds)
+    }
+
+    static func rewinds(_ reader: Reader) throws -> Int64 {
+        try Settings.value(Settings.rewinds, reader)?.integer ?? 0
     }
 
     /// Where origins are cut off.
@@ -143,27 +147,27 @@ extension Replica {
 
     /// Forks that were met and are not proven yet: where a peer has what follows, it may be asked.
     public func forkSuspicions() throws -> [ForkSuspicion] {
-        try read { reader in
-            let origins = try OriginBook(reader)
-            let cuts = try CutStore.load(reader, own: nil)
-            return try reader.query(
-                "SELECT origin, min(seq), body FROM sync_held WHERE cause = 'forked' GROUP BY origin"
-            ).compactMap { row in
-                guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
-                    let body = row[2].bytes
-                else { return nil }
-                let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
-                guard !cuts.exclude(dot), let suspicion = try suspicion(of: dot, body, origins, reader) else {
-                    return nil
-                }
-                return cuts.forked[suspicion.origin] == nil ? suspicion : nil
-            }
+        try read { try Self.forkSuspicions(OriginBook($0), $0) }
+    }
+
+    static func forkSuspicions(_ origins: OriginBook, _ reader: Reader) throws -> [ForkSuspicion] {
+        let held = try reader.query(
+            "SELECT origin, min(seq), body FROM sync_held WHERE cause = 'forked' GROUP BY origin")
+        guard !held.isEmpty else { return [] }
+        let cuts = try CutStore.load(reader, own: nil)
+        return try held.compactMap { row in
+            guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
+                let body = row[2].bytes
+            else { return nil }
+            let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+            guard !cuts.exclude(dot), let suspicion = try suspicion(of: dot, body, origins, reader) else { return nil }
+            return cuts.forked[suspicion.origin] == nil ? suspicion : nil
         }
     }
 
     /// Why a change set was held: its own origin has another history here, or one that it builds on. Nil where a cut took back
     /// what it builds on, so that nothing can be told.
-    private func suspicion(of dot: Dot, _ body: [UInt8], _ origins: OriginBook, _ reader: Reader) throws
+    private static func suspicion(of dot: Dot, _ body: [UInt8], _ origins: OriginBook, _ reader: Reader) throws
         -> ForkSuspicion?
     {
         let applied = origins[dot.origin]?.applied ?? .zero

@@ -45,6 +45,6 @@ extension Replica {
         let statement = try reader.prepare("SELECT digest FROM sync_change_sets WHERE origin = ? AND seq = ?")
         statement.bind(1, record.number)
         statement.bind(2, Int64(bitPattern: dot.sequence.rawValue))
-        return try statement.first { Identifier128(bytes: statement.bytes(0).prefix(16)) } ?? nil
+        return try statement.first { statement.withBytes(0) { Identifier128(bytes: $0.prefix(16)) } } ?? nil
     }
 }

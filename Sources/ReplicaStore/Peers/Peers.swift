@@ -216,6 +216,21 @@ extension Replica {
         }
     }
 
+    /// Of each peer that was met, what it had acknowledged, and when that was true.
+    static func met(_ reader: Reader) throws -> [(node: NodeID, safe: VersionVector, at: WallClock)] {
+        try reader.query(
+            """
+            SELECT node, safe, known_at FROM sync_peers
+            WHERE applied IS NOT NULL AND safe IS NOT NULL AND known_at IS NOT NULL ORDER BY node
+            """
+        ).compactMap { row in
+            guard let node = row[0].bytes.flatMap({ NodeID(bytes: $0) }), let safe = vector(row[1]),
+                let at = time(row[2])
+            else { return nil }
+            return (node, safe, at)
+        }
+    }
+
     private static func record(_ row: Row) -> PeerRecord? {
         guard let bytes = row["node"].bytes, let node = NodeID(bytes: bytes) else { return nil }
         var record = PeerRecord(node: node)
@@ -284,7 +299,8 @@ extension Replica {
         var vector = VersionVector()
         for start in stride(from: 0, to: bytes.count - 31, by: 32) {
             guard let origin = Origin(bytes: bytes[start..<start + 24]) else { return nil }
-            vector[origin] = SequenceNumber(bytes[start + 24..<start + 32].reduce(0) { $0 << 8 | UInt64($1) })
+            let sequence = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: start + 24, as: UInt64.self) }
+            vector[origin] = SequenceNumber(UInt64(bigEndian: sequence))
         }
         return vector
     }

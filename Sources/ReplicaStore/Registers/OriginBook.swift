@@ -32,7 +32,8 @@ final class OriginBook {
         let statement = try reader.prepare(
             "SELECT number, origin, applied, digest, last_stamp, changes, bytes FROM sync_origins ORDER BY number")
         try statement.forEach {
-            guard let origin = Origin(bytes: statement.bytes(1)), let stamp = Stamp(rawValue: statement.integer(4))
+            guard let origin = statement.withBytes(1, { Origin(bytes: $0) }),
+                let stamp = Stamp(rawValue: statement.integer(4))
             else {
                 throw ReplicaError.damaged("sync_origins")
             }
@@ -40,7 +41,7 @@ final class OriginBook {
                 OriginRecord(
                     number: statement.integer(0), origin: origin,
                     applied: SequenceNumber(UInt64(bitPattern: statement.integer(2))),
-                    digest: Digest(bytes: statement.bytes(3)) ?? .none, lastStamp: stamp,
+                    digest: statement.withBytes(3) { Digest(bytes: $0) } ?? .none, lastStamp: stamp,
                     totals: Totals(
                         changes: UInt64(bitPattern: statement.integer(5)),
                         bytes: UInt64(bitPattern: statement.integer(6)))))

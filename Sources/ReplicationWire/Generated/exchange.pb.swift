@@ -384,6 +384,14 @@ public nonisolated struct WireFrame: Sendable {
     set {message = .heads(newValue)}
   }
 
+  public var histories: WireHistories {
+    get {
+      if case .histories(let v)? = message {return v}
+      return WireHistories()
+    }
+    set {message = .histories(newValue)}
+  }
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -408,6 +416,7 @@ public nonisolated struct WireFrame: Sendable {
     case answer(WireAnswer)
     case headsQuestion(WireHeadsQuestion)
     case heads(WireHeads)
+    case histories(WireHistories)
 
   }
 
@@ -569,6 +578,12 @@ public nonisolated struct WireGreeting: @unchecked Sendable {
   public var histories: Data {
     get {_storage._histories}
     set {_uniqueStorage()._histories = newValue}
+  }
+
+  /// The answering side has questions: the dialling side stays until a Question without an origin says that it has no more.
+  public var asks: Bool {
+    get {_storage._asks}
+    set {_uniqueStorage()._asks = newValue}
   }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -797,6 +812,20 @@ public nonisolated struct WireAnnouncement: Sendable {
   public init() {}
 
   fileprivate var _applied: WireVector? = nil
+}
+
+/// Live, from the dialling side: how its histories end now, at the vector that the receiver has been told.
+public nonisolated struct WireHistories: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// As `Greeting.histories`: 16 bytes.
+  public var digest: Data = Data()
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct WireThirdNodes: Sendable {
@@ -1266,7 +1295,7 @@ nonisolated extension WireSectionKind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Frame"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{1}question\0\u{1}answer\0\u{3}heads_question\0\u{1}heads\0\u{c}\u{e}\u{1}")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}greeting\0\u{3}roster_records\0\u{3}change_set\0\u{1}values\0\u{1}acknowledgement\0\u{1}announcement\0\u{3}third_nodes\0\u{1}ping\0\u{1}pong\0\u{1}error\0\u{1}goodbye\0\u{3}join_request\0\u{3}join_response\0\u{4}\u{2}stream_end\0\u{3}whole_vector\0\u{3}comparison_question\0\u{3}comparison_answer\0\u{1}question\0\u{1}answer\0\u{3}heads_question\0\u{1}heads\0\u{1}histories\0\u{c}\u{e}\u{1}")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1547,6 +1576,19 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .heads(v)
         }
       }()
+      case 23: try {
+        var v: WireHistories?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .histories(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .histories(v)
+        }
+      }()
       default: break
       }
     }
@@ -1642,6 +1684,10 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .heads(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
+    case .histories?: try {
+      guard case .histories(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1730,7 +1776,7 @@ nonisolated extension WireVectorOrDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Greeting"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0\u{1}histories\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}workspace\0\u{1}node\0\u{3}clock_ms\0\u{1}applied\0\u{3}safe_below\0\u{3}roster_digest\0\u{3}schema_digest\0\u{1}mode\0\u{1}backlog\0\u{1}held\0\u{1}software\0\u{3}window_bytes\0\u{1}remembers\0\u{3}base_unknown\0\u{1}histories\0\u{1}asks\0")
 
   fileprivate class _StorageClass {
     var _protocol: UInt32 = 0
@@ -1749,6 +1795,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _remembers: Data = Data()
     var _baseUnknown: Bool = false
     var _histories: Data = Data()
+    var _asks: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1775,6 +1822,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _remembers = source._remembers
       _baseUnknown = source._baseUnknown
       _histories = source._histories
+      _asks = source._asks
     }
   }
 
@@ -1809,6 +1857,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 14: try { try decoder.decodeSingularBytesField(value: &_storage._remembers) }()
         case 15: try { try decoder.decodeSingularBoolField(value: &_storage._baseUnknown) }()
         case 16: try { try decoder.decodeSingularBytesField(value: &_storage._histories) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._asks) }()
         default: break
         }
       }
@@ -1869,6 +1918,9 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if !_storage._histories.isEmpty {
         try visitor.visitSingularBytesField(value: _storage._histories, fieldNumber: 16)
       }
+      if _storage._asks != false {
+        try visitor.visitSingularBoolField(value: _storage._asks, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1894,6 +1946,7 @@ nonisolated extension WireGreeting: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._remembers != rhs_storage._remembers {return false}
         if _storage._baseUnknown != rhs_storage._baseUnknown {return false}
         if _storage._histories != rhs_storage._histories {return false}
+        if _storage._asks != rhs_storage._asks {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2304,6 +2357,36 @@ nonisolated extension WireAnnouncement: SwiftProtobuf.Message, SwiftProtobuf._Me
 
   public static func ==(lhs: WireAnnouncement, rhs: WireAnnouncement) -> Bool {
     if lhs._applied != rhs._applied {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHistories: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Histories"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}digest\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.digest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: WireHistories, rhs: WireHistories) -> Bool {
+    if lhs.digest != rhs.digest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -236,7 +236,8 @@ private struct SessionScript {
             backlog: source.flag()
                 ? Backlog(changeSets: source.number(), changes: source.number(), bytes: 0, oldest: nil) : nil,
             held: held(), windowBytes: source.pick([0, 1, 400, 1 << 20, 1 << 53]),
-            remembers: source.flag() ? Identifier128(high: 1, low: 1) : nil, baseUnknown: source.byte() > 230)
+            remembers: source.flag() ? Identifier128(high: 1, low: 1) : nil, baseUnknown: source.byte() > 230,
+            asks: source.byte() > 230)
     }
 
     private mutating func frame() -> ExchangeFrame {
@@ -254,7 +255,8 @@ private struct SessionScript {
                 Acknowledgement(
                     applied: vector(), safeBelow: SafeBelow(vector().entries), receivedBytes: source.number(),
                     held: held()))
-        case 14: return .announcement(vector())
+        case 14:
+            return source.flag() ? .announcement(vector()) : .histories(Identifier128(high: 0, low: source.number()))
         case 15:
             return .thirdNodes([ThirdNode(node: SampleFrames.node(4), applied: vector(), asOf: time())])
         case 16:
