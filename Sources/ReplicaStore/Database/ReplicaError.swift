@@ -22,6 +22,13 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
             "The replica is damaged: \(what) does not read as it was written. Run `syncnode verify` to see how far it goes."
         )
     }
+    /// What the file holds cannot be brought to the present form.
+    static func form(_ path: String, _ error: SQLError) -> ReplicaError {
+        ReplicaError(
+            .damaged,
+            "Cannot bring \(path) to the form that this version needs: it contradicts itself. \(error). Nothing was changed by the step that failed. Keep a copy of the file: the version that it was made with still opens it. Or move it away, `syncnode recover HOST:PORT` to make it anew from a peer, and `syncnode recover --salvage FILE` to write again what only it has."
+        )
+    }
     static func regrouped(table: String, field: String) -> ReplicaError {
         ReplicaError(
             .schema,
