@@ -12,6 +12,9 @@ struct WatchCommand: AsyncParsableCommand {
         discussion: """
             Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give
             the last one to --since to go on where you left off.
+
+            Ctrl-C or SIGTERM ends it. In a script's background (`syncnode watch &`) shells have programs ignore Ctrl-C, and
+            so does this one; SIGTERM ends it there too.
             """)
 
     @Option(help: ArgumentHelp("Begin after this cursor; 0 is the beginning, else from now on.", valueName: "cursor"))
