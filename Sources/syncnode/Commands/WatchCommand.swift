@@ -57,17 +57,22 @@ struct WatchCommand: AsyncParsableCommand {
 
     private static func line(_ entry: LogEntry, _ table: TableChanges, _ row: RowChange, _ node: Node) -> Line {
         let listsFields = row.kind == .insert || row.kind == .update
-        let change =
-            switch row.kind {
-            case .insert: "insert"
-            case .update: "update"
-            case .delete: "delete"
-            case .undelete: "undelete"
-            }
         return Line(
-            cursor: entry.position, table: table.table, id: "\(row.id)", change: change,
+            cursor: entry.position, table: table.table, id: "\(row.id)", change: row.kind.word,
             fields: listsFields ? table.fieldSets[row.fieldSet].map { table.fields[$0].name } : [],
             author: node.name(of: entry.changeSet.header.origin.node), node: "\(entry.changeSet.header.origin.node)",
             at: JSONTime(row.stamp.wallClock), receivedFrom: entry.receivedFrom.map { node.name(of: $0) })
+    }
+}
+
+extension RowChangeKind {
+    /// As it stands in JSON.
+    var word: String {
+        switch self {
+        case .insert: "insert"
+        case .update: "update"
+        case .delete: "delete"
+        case .undelete: "undelete"
+        }
     }
 }
