@@ -44,6 +44,14 @@ extension Doctor {
             findings.append("\(status.parked) values of columns that this version does not know")
             remedies.append("Update syncnode: a newer version wrote what it does not know.")
         }
+        if status.misfits > 0, let first = try node.replica.misfits(limit: 1).first {
+            findings.append(
+                "\(status.misfits) values that their columns would not keep: the first \(first.table) \(first.id), \(first.field), by “\(node.name(of: first.author.node))”"
+            )
+            remedies.append(
+                "They are kept beside their tables, which have defaults there, and hold nothing up (`syncnode held`): write those fields anew, and see what wrote them."
+            )
+        }
         if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
         let lost = try node.replica.awaitedOfCutOrigins()
         if let first = lost.first {
@@ -63,7 +71,7 @@ extension Doctor {
         let first = runs.first { $0.root == nil && ($0.cause == .unknownTable || $0.cause == .schemaDiffers) }
         guard let first else { return }
         let name = "“\(node.name(of: first.origin.node))”"
-        findings.append("\(name) wrote what this version of syncnode cannot take: it \(first.detail)")
+        findings.append("\(name) wrote what this version of syncnode cannot take: \(first.detail)")
         remedies.append(
             first.cause == .unknownTable
                 ? "Update syncnode here: what \(name) wrote after that, and what builds on it, waits until then, here and nowhere else. All of it is taken in by itself afterwards."
@@ -82,7 +90,7 @@ extension Doctor {
                 "as much of \(name) as is kept (\(tally.changeSets) change sets, \(tally.bytes / 1_000_000) MB), so no more of it is taken"
             )
             let cause = runs.first { $0.origin.node == tally.author }
-            let why = cause.map { "The first of it \($0.detail). " } ?? ""
+            let why = cause.map { "Of the first of it: \($0.detail). " } ?? ""
             remedies.append(
                 why
                     + "Its peers keep what is not taken, and send it once there is room: when the cause is gone (`syncnode held`) what waits is applied by itself. A node that floods is to be revoked: `syncnode revoke \(node.commandName(of: tally.author))`."

@@ -35,12 +35,6 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
             "Cannot declare \(table).\(field): the replica knows this field with other columns. A field's columns cannot change; give the new group a new name."
         )
     }
-    static func unfit(table: String, column: String, row: String) -> ReplicaError {
-        ReplicaError(
-            .schema,
-            "Cannot declare \(table).\(column): typed as it is here, it would make another value of the one that row “\(row)” was signed with by a node that had the column before. Declare it with the type it has there; nothing was changed."
-        )
-    }
     static func name(_ name: String) -> ReplicaError {
         ReplicaError(
             .schema,

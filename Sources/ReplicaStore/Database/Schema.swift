@@ -155,6 +155,15 @@ enum Schema {
                 + ifnull((SELECT sum(length(value)) FROM sync_held_values WHERE held = sync_held.number), 0))
             FROM sync_held GROUP BY 1;
         """,
+        """
+        -- `misfit`: the field is declared here, and its column would make another value of this one, so it stands here instead.
+        ALTER TABLE sync_parked ADD COLUMN misfit INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX sync_parked_misfits ON sync_parked(field, row) WHERE misfit;
+        """,
+        """
+        -- Whole change sets were held for such a value: they are tried once more.
+        UPDATE sync_held SET tried_under = NULL WHERE cause = 'schema_differs';
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

@@ -11,7 +11,8 @@ struct HeldCommand: AsyncParsableCommand {
         commandName: "held", abstract: "Change sets that came and wait, and why.",
         discussion: """
             Nothing that is held is lost. What waits for a clock or for a newer syncnode is applied by itself when that has
-            come; what a revocation or a fork cuts off is kept here and counts nowhere, unless an admin accepts more of it.
+            come; what a revocation or a fork cuts off is kept here and counts nowhere, unless an admin accepts more of it. A
+            value that a column here would make another of (a word in a column of numbers) is kept beside the table.
             """, subcommands: [List.self, Show.self, Release.self], defaultSubcommand: List.self)
 
     struct Item: Encodable {
@@ -68,11 +69,32 @@ struct HeldCommand: AsyncParsableCommand {
         @Nullable var field: String?
     }
 
+    /// A value that its column here would not keep.
+    struct MisfitItem: Encodable {
+        let table: String
+        let id: String
+        let field: String
+        let values: [String: JSONValue]
+        let author: String
+        let at: JSONTime
+
+        init(_ misfit: Misfit, _ node: Node) {
+            table = misfit.table
+            id = "\(misfit.id)"
+            field = misfit.field
+            values = misfit.values.mapValues { JSONValue($0) }
+            author = node.name(of: misfit.author.node)
+            at = JSONTime(misfit.at)
+        }
+    }
+
     struct Listing: Encodable {
         let held: [Item]
         let authors: [Author]
         let cutOff: [CutOffItem]
         let waitingEdits: [Edit]
+        /// At most 1,000.
+        let misfits: [MisfitItem]
     }
 
     struct List: AsyncParsableCommand {
@@ -92,11 +114,13 @@ struct HeldCommand: AsyncParsableCommand {
             }
             let cutOff = try node.cutOff()
             let edits = try node.replica.waitingEdits()
-            let text = try HeldText.listing(node, authors, cutOff, edits)
+            let misfits = try node.replica.misfits().map { MisfitItem($0, node) }
+            let text = try HeldText.listing(node, authors, cutOff, edits, misfits)
             try options.print(
                 Listing(
                     held: items, authors: authors, cutOff: cutOff.map { CutOffItem($0, node) },
-                    waitingEdits: edits.map { Edit(table: $0.table, id: "\($0.id)", field: $0.field) }),
+                    waitingEdits: edits.map { Edit(table: $0.table, id: "\($0.id)", field: $0.field) }, misfits: misfits
+                ),
                 text: text)
         }
     }

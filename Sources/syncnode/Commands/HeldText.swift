@@ -23,10 +23,11 @@ enum HeldText {
     }
 
     static func listing(
-        _ node: Node, _ authors: [HeldCommand.Author], _ cutOff: [CutOff], _ edits: [WaitingEdit]
+        _ node: Node, _ authors: [HeldCommand.Author], _ cutOff: [CutOff], _ edits: [WaitingEdit],
+        _ misfits: [HeldCommand.MisfitItem]
     ) throws -> String {
         let runs = try node.replica.heldRuns()
-        guard !runs.isEmpty || !edits.isEmpty else { return "Nothing is held." }
+        guard !runs.isEmpty || !edits.isEmpty || !misfits.isEmpty else { return "Nothing is held." }
         var parts: [String] = []
         if !runs.isEmpty {
             var table = TextTable("author", "change sets", "released by itself", "id", "why")
@@ -40,6 +41,7 @@ enum HeldText {
         }
         parts += cutOff.map { printable(node.naming(node.sentence($0) + "\n" + node.advice($0))) }
         if !edits.isEmpty { parts.append(printable(waiting(edits))) }
+        if !misfits.isEmpty { parts.append(printable(beside(misfits))) }
         if !authors.isEmpty { parts.append(printable(authors.map(tally).joined(separator: "\n"))) }
         return parts.joined(separator: "\n\n")
     }
@@ -76,6 +78,19 @@ enum HeldText {
             "Written here on rows that are set aside, and written again when these come back:\n\(shown.joined(separator: "\n"))\(more)"
     }
 
+    private static func beside(_ misfits: [HeldCommand.MisfitItem]) -> String {
+        let shown = misfits.prefix(10).map { misfit in
+            let values = misfit.values.sorted { $0.key < $1.key }.map {
+                "\($0.key) = \(shortened("\($0.value)", to: 40))"
+            }
+            return
+                "  \(misfit.table) \(misfit.id), \(values.joined(separator: ", "))  (by “\(misfit.author)”, \(Figures.time(misfit.at.time)))"
+        }
+        let more = misfits.count > shown.count ? "\n  and \(Figures.count(misfits.count - shown.count)) more" : ""
+        return
+            "Values that their columns here would make others of, kept beside their tables, which have defaults there. They hold nothing up; to settle one, write the field anew:\n\(shown.joined(separator: "\n"))\(more)"
+    }
+
     private static func tally(_ author: HeldCommand.Author) -> String {
         "\(author.author): \(Figures.count(author.changeSets, "change set")), \(Figures.bytes(max(author.bytes, 0)))"
             + (author.isFull
@@ -96,7 +111,7 @@ enum HeldText {
         return CommandFailure(
             .usage,
             node.naming(
-                "\(held.dot) cannot be released by hand: it is held because it \(held.detail). It is applied when that is no more."
+                "\(held.dot) cannot be released by hand: \(held.detail). It is applied when that is no more."
             ))
     }
 }

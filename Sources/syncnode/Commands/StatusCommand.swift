@@ -28,6 +28,8 @@ struct StatusCommand: AsyncParsableCommand {
         /// Origins that are proven to have forked.
         let forks: Int
         let parked: Int64
+        /// Values that stand beside their table, as its column would make others of them.
+        let misfits: Int64
         let conflicts: Int
         let catchingUp: Bool
         let awaited: Int64
@@ -59,6 +61,7 @@ struct StatusCommand: AsyncParsableCommand {
                 uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
             rows: Dictionary(uniqueKeysWithValues: status.rows.map { ($0.table, $0.count) }), unsealed: status.unsealed,
             held: status.held, waitingEdits: edits, forks: node.forks.count, parked: status.parked,
+            misfits: status.misfits,
             conflicts: status.conflicts,
             catchingUp: status.awaiting > 0,
             awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
@@ -103,6 +106,7 @@ struct StatusCommand: AsyncParsableCommand {
             ("waiting edits", count(Int64(edits), "(for rows that are cut off: syncnode held)")),
             ("forks", count(Int64(node.forks.count), "(syncnode forks)")),
             ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
+            ("misfits", count(status.misfits, "(values that their columns would not keep: syncnode held)")),
             ("awaited", count(status.awaiting, "(values still to come: catching up)")),
             ("size", "\(Figures.bytes(status.sizeBytes)), log \(Figures.bytes(status.walBytes))"),
         ]
