@@ -133,10 +133,13 @@ let package = Package(
                 "Chance", "SimulationKit", "syncsim", "ReplicationModel", "ReplicaExchange", "ReplicaStore", "Trust",
             ]),
         fuzzing,
-        // The real binary, and enough of its parts to play a peer that lies.
+        // The real binary, and enough of its parts to play a peer that lies, or one of a version to come.
         tests(
             "ProcessTests",
-            ["Chance", "syncnode", "ReplicationModel", "ReplicationWire", "Trust", "PeerTransport", nioCore, nioPosix]),
+            [
+                "Chance", "syncnode", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore",
+                "NewsStore", "PeerTransport", "NodeRuntime", nioCore, nioPosix,
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -51,7 +51,7 @@ public enum Doctor {
                 name: "identity", state: .well,
                 finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
-        for check in [clock, origin, forks, stamps, replica, backlog, peers] {
+        for check in [clock, origin, forks, stamps, replica, setAside, waiting, peers] {
             do {
                 checks.append(try check(node))
             } catch {
@@ -181,55 +181,5 @@ public enum Doctor {
             finding: problems.first ?? "SQLite finds no damage",
             remedy: problems.isEmpty
                 ? "" : "Run `syncnode verify` for what is affected; keep the file; restore or rebuild.")
-    }
-
-    private static func backlog(_ node: Node) throws -> Check {
-        let status = try node.replica.status()
-        var findings: [String] = []
-        if status.held > 0 { findings.append("\(status.held) held (`syncnode held`)") }
-        let full = try node.replica.heldTallies().filter(\.isFull).map { "“\(node.name(of: $0.author))”" }
-        if !full.isEmpty {
-            findings.append("as much of \(full.joined(separator: ", ")) as is kept, so no more is taken")
-        }
-        if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
-        if status.parked > 0 { findings.append("\(status.parked) values of columns that this version does not know") }
-        if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
-        var remedies: [String] = []
-        if status.parked > 0 { remedies.append("Update syncnode: a newer version wrote what it does not know.") }
-        if !full.isEmpty {
-            remedies.append("See what they wait for (`syncnode held`); revoke a node that floods (`syncnode revoke`).")
-        }
-        let lost = try node.replica.awaitedOfCutOrigins()
-        if let first = lost.first {
-            remedies.append(
-                "\(lost.count) of the values to come are of a node that is cut off, and no later change brings them: \(first.table) \(first.id), \(first.field)\(lost.count > 1 ? ", and others" : ""). Sync with every node that may have them; if none has, write the field anew."
-            )
-        }
-        if !full.isEmpty {
-            remedies.append("See what they wait for (`syncnode held`); revoke a node that floods (`syncnode revoke`).")
-        }
-        return Check(
-            name: "waiting", state: findings.isEmpty ? .well : .watch,
-            finding: findings.isEmpty ? "nothing is held, parked or in conflict" : findings.joined(separator: ", "),
-            remedy: remedies.joined(separator: " "))
-    }
-
-    private static func peers(_ node: Node) throws -> Check {
-        let lag = try node.lag()
-        let troubled = lag.filter { [.refused, .held].contains($0.report.state) }
-        if lag.isEmpty {
-            return Check(
-                name: "peers", state: .watch, finding: "no other node is known",
-                remedy: "`syncnode invite NAME` for a new node, `syncnode peer add HOST:PORT` for a known one.")
-        }
-        guard let first = troubled.first else {
-            return Check(
-                name: "peers", state: .well, finding: "\(lag.count) known; `syncnode lag` shows how they stand",
-                remedy: "")
-        }
-        return Check(
-            name: "peers", state: .broken,
-            finding: "“\(first.name)” is \(first.report.state.rawValue): \(first.report.cause)",
-            remedy: "`syncnode lag` shows all.")
     }
 }

@@ -88,8 +88,9 @@ public final class Replica: Sendable {
     /// Opens the file, brings its tables to the present form, and declares what is new. A replica that does not agree with
     /// its high-water mark takes a new incarnation.
     ///
-    /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.refused` where it is another node's, `.fork` where
-    ///   it went on beside the one that the mark speaks of.
+    /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.damaged` where it
+    ///   contradicts itself, `.refused` where it is another node's, `.fork` where it went on beside the one that the mark
+    ///   speaks of.
     public static func open(
         at path: String, in fileSystem: FileSystem = .system, key: SigningKey, tables: [Table],
         mark: (any HighWaterMarkStorage)? = nil, mint: @escaping @Sendable () -> UInt64 = randomIncarnation,
@@ -131,7 +132,11 @@ public final class Replica: Sendable {
         let replica = Replica(
             path: path, fileSystem: fileSystem, workspace: workspace, node: node, connections: connections, key: key,
             clock: clock, incarnationGuard: mark.map { IncarnationGuard(storage: $0, mint: mint) })
-        try replica.bringUpToDate(tables)
+        do {
+            try replica.bringUpToDate(tables)
+        } catch let error as SQLError where error.isConstraint || error.isUnknownName {
+            throw ReplicaError.form(path, error)
+        }
         try replica.settleIncarnation()
         return replica
     }

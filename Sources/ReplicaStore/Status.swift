@@ -15,6 +15,8 @@ public struct ReplicaStatus: Sendable {
     public var held: Int64
     /// Values of columns that are not declared here.
     public var parked: Int64
+    /// Values that stand beside their table, as its column would make others of them.
+    public var misfits: Int64
     public var conflicts: Int
     /// Fields whose value has not arrived.
     public var awaiting: Int64
@@ -39,7 +41,8 @@ extension Replica {
                 },
                 unsealed: try JournalReader.unsealedCount(tables, reader),
                 held: try reader.integer("SELECT count(*) FROM sync_held") ?? 0,
-                parked: try reader.integer("SELECT count(*) FROM sync_parked") ?? 0, conflicts: conflicts,
+                parked: try reader.integer("SELECT count(*) FROM sync_parked WHERE NOT misfit") ?? 0,
+                misfits: try reader.integer("SELECT count(*) FROM sync_parked WHERE misfit") ?? 0, conflicts: conflicts,
                 awaiting: try reader.integer("SELECT count(*) FROM sync_awaiting") ?? 0,
                 changeSets: try reader.integer("SELECT count(*) FROM sync_change_sets") ?? 0,
                 sizeBytes: fileSystem.size(path), walBytes: fileSystem.size(path + "-wal"),

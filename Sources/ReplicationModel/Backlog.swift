@@ -25,7 +25,7 @@ public enum HeldCause: String, Hashable, Sendable, CaseIterable {
     case clockAhead = "clock_ahead"
     /// It names a table that is not declared here; released when the schema arrives.
     case unknownTable = "unknown_table"
-    /// Its columns are grouped otherwise here, or typed so that its values would change; released when the schema arrives.
+    /// Its columns are grouped otherwise here; released when the schema arrives.
     case schemaDiffers = "schema_differs"
     /// Read from peers and said by none of ours: what has no certificate of its author cannot be proven, and is refused.
     case unknownAuthor = "unknown_author"

@@ -82,10 +82,14 @@ extension Syncnode {
         }
     }
 
+    /// SQLITE_CONSTRAINT_TRIGGER: RAISE() in a trigger, as capture does it.
+    private static let triggerRaised: Int32 = 1811
+
     private static func status(sql error: SQLError) -> ExitStatus {
         if error.isBusy { return .tryAgain }
         if error.isCorrupt { return .badData }
-        if error.isConstraint { return .usage }
+        // A trigger's word is about the value that was given; any other constraint is the engine's own.
+        if error.code == triggerRaised { return .usage }
         return .inputOutput
     }
 

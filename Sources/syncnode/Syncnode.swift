@@ -50,6 +50,7 @@ struct Syncnode: AsyncParsableCommand {
 
     /// Errors become one short text and one of sysexits' codes.
     static func main() async {
+        Signals.begin()
         do {
             var command = try parseAsRoot(GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {

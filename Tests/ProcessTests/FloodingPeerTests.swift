@@ -72,6 +72,8 @@ import Trust
             stamp: Stamp(WallClock(milliseconds: now().milliseconds + 86_400_000)))
         let answer = try await peer.send([peer.frame(other)], to: server)
         #expect(answer.notice?.code == .busy && answer.notice?.retryAfterMilliseconds == 300_000, "\(answer)")
+        #expect(answer.notice?.message.contains("the first of them: stamped") == true, "\(answer)")
+        #expect(answer.notice?.message.contains("Nothing is lost") == true, "\(answer)")
         #expect(try await hq.sql("SELECT count(*) FROM sync_held") == "2")
         try await istanbul.insertArticle("good", "still served")
         try await istanbul.exchange("sync", server)
@@ -81,6 +83,8 @@ import Trust
         #expect(listing.contains("the most that is kept"), "\(listing)")
         let doctor = try await hq.attempt("doctor").text
         #expect(doctor.contains("as much of “liar” as is kept"), "\(doctor)")
+        #expect(
+            doctor.contains("`syncnode revoke liar`") && doctor.contains("Of the first of it: stamped"), "\(doctor)")
     }
 
     @Test(.timeLimit(.minutes(5))) func oneMemberHasAFewSessions() async throws {

@@ -88,7 +88,11 @@ import Testing
         try await server.stop()
         try restore(backup + ".hq", at: hq)
         server = try await hq.serve()
-        #expect(server.child.errors.contains("restored from a backup"), "\(server.child.errors)")
+        // It says that it is ready before it tells what happened.
+        let log = server.child
+        _ = try await eventually("its log says so: \(log.errors)") {
+            log.errors.contains("restored from a backup") ? true : nil
+        }
         try await hq.insertArticle("h2", "At hq, after the restore")
         try await istanbul.exchange("sync", server)
         try await server.stop()

@@ -97,6 +97,8 @@ struct Oracle {
 
     /// Asserts that a replica holds the winners, where they belong, and the ledger of all lost writes.
     func check(_ replica: Replica, _ tables: [Table], _ comment: Comment) throws {
+        let misfits = Dictionary(
+            uniqueKeysWithValues: try replica.misfits().map { ("\($0.table) \($0.id) \($0.field)", $0.values) })
         let ids = Set(writes.keys.map { [$0.table, $0.id.description] })
         for table in tables {
             let live = try rows(replica, table.name, table)
@@ -113,7 +115,8 @@ struct Oracle {
                     guard let winner = winner(Register(table: table.name, id: RowID(id), field: field.name)) else {
                         continue
                     }
-                    let values = field.columns.compactMap { row[$0] }
+                    let beside = misfits["\(table.name) \(id) \(field.name)"]
+                    let values = field.columns.compactMap { (beside ?? row)[$0] }
                     #expect(
                         values.map(ChangeSetBuilder.cell) == winner.cells,
                         "\(comment): \(table.name) \(id) \(field.name)")

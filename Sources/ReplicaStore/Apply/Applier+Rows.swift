@@ -31,15 +31,17 @@ extension Applier {
             plans: try fieldSets.map { try plan($0.map { fields[$0] }, table) })
     }
 
+    /// - Parameter isKept: the tables' columns keep all that is in it.
     func apply(
-        _ part: TableView, _ reader: RowReader, _ header: ChangeSetHeader, _ values: inout ArraySlice<[UInt8]?>
+        _ part: TableView, _ reader: RowReader, _ header: ChangeSetHeader, isKept: Bool,
+        _ values: inout ArraySlice<[UInt8]?>
     ) throws {
         let target = try target(part.table, part.fields, part.fieldSets)
         for row in part.rows {
             var beside = values.prefix(row.besideCount)
             values.removeFirst(row.besideCount)
             let version = Version(stamp: row.stamp, origin: header.origin, sequence: header.sequence)
-            if row.kind == .insert, try insertWhole(row, reader, beside, version, target) { continue }
+            if row.kind == .insert, isKept, try insertWhole(row, reader, beside, version, target) { continue }
             let row = reader.row(row)
             try apply(row, Self.take(row.cells, from: &beside), version, target)
         }
@@ -132,13 +134,18 @@ extension Applier {
         _ row: RowChange, _ received: [LedgerValue], _ plan: Plan, _ state: RowState, _ version: Version,
         _ table: CompiledTable, _ store: TableStore
     ) throws {
-        // The row with what there is; the rest is awaited or parked.
-        let columns = plan.fields.filter { !$0.field.positions.isEmpty }.flatMap { field, range in
-            zip(field.columns, received[range]).compactMap { column, value -> (String, Value)? in
-                guard case .present(let value) = value, received[range].allSatisfy({ $0 != .absent }) else {
-                    return nil
-                }
-                return (column, value)
+        // The row with what there is and what its columns keep; the rest is awaited or parked.
+        var columns: [(String, Value)] = []
+        var misfits: [(CompiledField, [Value])] = []
+        for (field, range) in plan.fields where !field.positions.isEmpty && !received[range].contains(.absent) {
+            let values = received[range].compactMap { value -> Value? in
+                guard case .present(let value) = value else { return nil }
+                return value
+            }
+            if try table.keeps(values, of: field, writer) {
+                columns += zip(field.columns, values)
+            } else {
+                misfits.append((field, values))
             }
         }
         let names = columns.map { ", \"\($0.0)\"" }.joined()
@@ -146,6 +153,7 @@ extension Applier {
         try writer.execute(
             "INSERT INTO \"\(table.name)\"(id\(names)) VALUES (?\(parameters))",
             [.text(row.id.bytes)] + columns.map(\.1))
+        for (field, values) in misfits { try transaction.setAside(values, of: field, row: state.row, table) }
         for (field, range) in plan.fields {
             if received[range].contains(.absent) {
                 try transaction.awaitValue(of: version, table: table, row: state.row, field: field.number)

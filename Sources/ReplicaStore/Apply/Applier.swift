@@ -101,8 +101,10 @@ final class Applier {
         try transaction.origins.extendContext(
             of: record.number, at: header.sequence, by: header.contextChanges, in: writer)
         var values = proven.sealed.values[...]
+        // What a column here would make another value of goes beside its table, register by register.
+        let isKept = try transaction.keeps(proven)
         try proven.view.withRows { reader in
-            for part in proven.view.tables { try apply(part, reader, header, &values) }
+            for part in proven.view.tables { try apply(part, reader, header, isKept: isKept, &values) }
         }
         try transaction.append(
             LoggedChangeSet(
@@ -240,12 +242,6 @@ final class Applier {
                 return .hold(
                     .schemaDiffers, "\(part.table).\(field.name) has other columns here", until: .declarations)
             }
-        }
-        if let (table, column) = try transaction.misfit(in: proven) {
-            return .hold(
-                .schemaDiffers,
-                "\(table).\(column) has another type here, which would make another value of what was written",
-                until: .declarations)
         }
         return nil
     }

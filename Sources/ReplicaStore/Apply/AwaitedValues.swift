@@ -128,7 +128,7 @@ enum AwaitedValues {
             try Parking.park(values, field, row: state.row, of: table, in: writer)
             return
         }
-        try transaction.store(table).setValues(id, of: field, to: present, alive: state.alive)
+        try transaction.setValues(present, of: field, id, state, table)
         try writer.execute(
             "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op) VALUES (?, ?, ?)",
             [.text(id.bytes), .integer(transaction.now.milliseconds), .integer(JournalOperation.rebuilt.rawValue)])

@@ -39,10 +39,16 @@ struct HeldBound {
             "SELECT EXISTS(SELECT 1 FROM sync_held WHERE origin = ? AND seq = ?)", .blob(dot.origin.bytes),
             .integer(Int64(bitPattern: dot.sequence.rawValue)))
         guard isHeld != 1 else { return }
+        let first = try reader.query(
+            """
+            SELECT detail FROM sync_held WHERE origin BETWEEN ?1 AND ?2
+            ORDER BY cause = 'waits_for_earlier', number LIMIT 1
+            """, [.blob(author.bytes), .blob(author.bytes + [UInt8](repeating: 0xff, count: 8))]
+        ).first?[0].string
         throw ApplyViolation(
             kind: .heldEnough, dot: dot,
             description:
-                "\(dot) cannot be applied yet, and is not kept: \(tally.changeSets) change sets of its author with \(tally.bytes) bytes wait here already, the most that is kept of one author. It is taken when some of these are applied; `syncnode held` says what they wait for."
+                "\(dot) cannot be applied yet, and is not kept: \(tally.changeSets) change sets of its author with \(tally.bytes) bytes wait here already, the most that is kept of one author\(first.map { "; the first of them: \($0)" } ?? ""). Nothing is lost: it is taken by itself when some of these are applied. `syncnode held` and `syncnode doctor` on the node that holds them say what has to be done there"
         )
     }
 

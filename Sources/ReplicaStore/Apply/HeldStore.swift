@@ -28,10 +28,6 @@ enum HeldStore {
 
     // MARK: What is held
 
-    static func all(_ reader: Reader) throws -> [HeldChangeSet] {
-        try reader.query("SELECT origin, seq, cause, detail, release_at FROM sync_held ORDER BY number").map(read)
-    }
-
     /// The first of each origin, which is what keeps the rest of it waiting.
     ///
     /// - Parameter cuts: what builds on anything beyond them is left out. It waits for good, and where its origin forked
@@ -60,7 +56,7 @@ enum HeldStore {
         return firsts.map(\.held).filter { void[$0.dot.origin] == nil }
     }
 
-    private static func waited(_ row: Row) -> Dot? {
+    static func waited(_ row: Row) -> Dot? {
         guard let origin = row[5].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[6].integer else {
             return nil
         }
@@ -77,7 +73,7 @@ enum HeldStore {
         return (number, SHA256.digest(body))
     }
 
-    private static func read(_ row: Row) throws -> HeldChangeSet {
+    static func read(_ row: Row) throws -> HeldChangeSet {
         guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
             case .integer(let sequence) = row[1],
             let cause = HeldCause(rawValue: row[2].string ?? "")

@@ -81,7 +81,8 @@ final class RegisterMerger {
         _ row: Row, _ state: RowState
     ) throws {
         let awaited = try transaction.isAwaited(table: row.table, row: state.row, field: field.number)
-        let present = try presentValues(field, row, state)
+        let present =
+            try transaction.valuesBeside(field, row: state.row, of: row.table) ?? presentValues(field, row, state)
         let wins = try merge(
             (field.number, field.name), version, .init(content: .cells(cells), isInsert: kind == .insert), row, state,
             newValues: { values },
@@ -109,7 +110,7 @@ final class RegisterMerger {
             try row.store.journalOverwritten(
                 row: state.row, positions: field.positions, values: present, at: transaction.now)
         }
-        try row.store.setValues(row.id, of: field, to: new, alive: state.alive)
+        try transaction.setValues(new, of: field, row.id, state, row.table)
     }
 
     private func presentValues(_ field: CompiledField, _ row: Row, _ state: RowState) throws -> [Value]? {

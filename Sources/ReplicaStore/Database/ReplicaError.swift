@@ -22,16 +22,17 @@ public struct ReplicaError: Error, Sendable, CustomStringConvertible {
             "The replica is damaged: \(what) does not read as it was written. Run `syncnode verify` to see how far it goes."
         )
     }
+    /// What the file holds cannot be brought to the present form.
+    static func form(_ path: String, _ error: SQLError) -> ReplicaError {
+        ReplicaError(
+            .damaged,
+            "Cannot bring \(path) to the form that this version needs: it contradicts itself. \(error). Nothing was changed by the step that failed. Keep a copy of the file: the version that it was made with still opens it. Or move it away, `syncnode recover HOST:PORT` to make it anew from a peer, and `syncnode recover --salvage FILE` to write again what only it has."
+        )
+    }
     static func regrouped(table: String, field: String) -> ReplicaError {
         ReplicaError(
             .schema,
             "Cannot declare \(table).\(field): the replica knows this field with other columns. A field's columns cannot change; give the new group a new name."
-        )
-    }
-    static func unfit(table: String, column: String, row: String) -> ReplicaError {
-        ReplicaError(
-            .schema,
-            "Cannot declare \(table).\(column): typed as it is here, it would make another value of the one that row “\(row)” was signed with by a node that had the column before. Declare it with the type it has there; nothing was changed."
         )
     }
     static func name(_ name: String) -> ReplicaError {

@@ -161,6 +161,15 @@ enum Schema {
         ALTER TABLE sync_held ADD COLUMN taken_back BLOB;
         CREATE INDEX sync_held_taken_back ON sync_held(number) WHERE taken_back IS NOT NULL;
         """,
+        """
+        -- `misfit`: the field is declared here, and its column would make another value of this one, so it stands here instead.
+        ALTER TABLE sync_parked ADD COLUMN misfit INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX sync_parked_misfits ON sync_parked(field, row) WHERE misfit;
+        """,
+        """
+        -- Whole change sets were held for such a value: they are tried once more.
+        UPDATE sync_held SET tried_under = NULL WHERE cause = 'schema_differs';
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

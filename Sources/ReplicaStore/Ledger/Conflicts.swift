@@ -193,6 +193,7 @@ struct ConflictReader {
         if field.positions.isEmpty {
             return try Parking.values(of: field, row: row, of: table, reader) ?? field.columns.map { _ in .null }
         }
+        if let beside = try Parking.values(of: field, row: row, of: table, reader) { return beside }
         let home = alive ? table.name : "sync_graveyard_\(table.name)"
         let columns = field.columns.map { "\"\($0)\"" }.joined(separator: ", ")
         return try reader.query("SELECT \(columns) FROM \"\(home)\" WHERE id = ?", [.text(id)]).first?.values

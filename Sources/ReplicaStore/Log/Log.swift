@@ -196,14 +196,13 @@ struct LargeValues {
         {
             return found
         }
-        if !table.columns.contains(column) {
-            return try matching(
-                large,
-                """
-                SELECT value FROM sync_parked WHERE table_number = ? AND ordinal = ?
-                AND row = (SELECT row FROM "sync_rows_\(table.name)" WHERE id = ?)
-                """, [.integer(table.number), .integer(ordinal), .text(id.bytes)])
-        }
+        let parked = try matching(
+            large,
+            """
+            SELECT value FROM sync_parked WHERE table_number = ? AND ordinal = ?
+            AND row = (SELECT row FROM "sync_rows_\(table.name)" WHERE id = ?)
+            """, [.integer(table.number), .integer(ordinal), .text(id.bytes)])
+        if parked != nil || !table.columns.contains(column) { return parked }
         // An edit that is not sealed yet hides the sealed value: the journal kept it.
         return try matching(
             large,

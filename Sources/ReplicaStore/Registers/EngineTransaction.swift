@@ -20,6 +20,8 @@ final class EngineTransaction {
     private var firstPosition: Int64?
     private var stores: [Int64: TableStore] = [:]
     private var awaitsAnything: Bool
+    /// Declared fields of which some value stands beside its table: mostly none.
+    var misfitFields: Set<Int64>
 
     init(_ writer: Writer, now: WallClock) throws {
         self.writer = writer
@@ -34,6 +36,7 @@ final class EngineTransaction {
             firstPosition = try Settings.value(Settings.logFloor, writer)?.integer?.advanced(by: 1)
         }
         awaitsAnything = try writer.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
+        misfitFields = try Parking.misfitFields(writer)
     }
 
     func store(_ table: CompiledTable) throws -> TableStore {

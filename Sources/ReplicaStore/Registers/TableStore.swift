@@ -239,6 +239,15 @@ final class TableStore {
         }
     }
 
+    /// Gives a field's columns what a row has that nobody wrote them in.
+    func setDefaults(_ id: RowID, of field: CompiledField, alive: Bool) throws {
+        let defaults = try writer.query("SELECT name, dflt_value FROM pragma_table_info(?)", [Value(table.name)])
+        let assignments = field.columns.map { column in
+            "\"\(column)\" = (\(defaults.first { $0[0].string == column }?[1].string ?? "NULL"))"
+        }.joined(separator: ", ")
+        try writer.execute("UPDATE \(home(alive)) SET \(assignments) WHERE id = ?", [.text(id.bytes)])
+    }
+
     /// Moves a row's values to the graveyard.
     func bury(_ id: RowID, row: Int64) throws {
         try move(id, from: home(true), to: home(false))

@@ -238,7 +238,9 @@ final class Sealer {
         }
         var rest = write.fields
         while rest != 0 {
-            try overwrite(table.fields[rest.trailingZeroBitCount].number, of: state, by: version, table, store)
+            let field = table.fields[rest.trailingZeroBitCount]
+            try overwrite(field.number, of: state, by: version, table, store)
+            try transaction.settleIn(field, row: state.row, table)
             rest &= rest - 1
         }
         switch write.kind {

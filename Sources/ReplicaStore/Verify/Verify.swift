@@ -55,6 +55,8 @@ final class Verification {
     /// Beyond them nothing is to be in the log.
     var cuts = Cuts()
     var awaitsAnything = true
+    /// Declared fields of which some value stands beside its table.
+    var misfitFields: Set<Int64> = []
     private var shapes: [Int64: [Int64]] = [:]
 
     var workspace: Workspace { replica.workspace }
@@ -114,6 +116,7 @@ final class Verification {
             report.unsealed += unsealed[table.number]?.count ?? 0
         }
         report.parked = try reader.integer("SELECT count(*) FROM sync_parked") ?? 0
+        misfitFields = try Parking.misfitFields(reader)
         awaitsAnything = try reader.integer("SELECT EXISTS(SELECT 1 FROM sync_awaiting)") == 1
         own = try Settings.ownOrigin(reader)
         cuts = try CutStore.load(reader, own: own?.node)

@@ -14,6 +14,7 @@ extension Verification {
             try checkUnsigned(table)
             try checkAwaiting(table)
             try checkUnwritten(table)
+            try checkBeside(table)
         }
     }
 
@@ -167,15 +168,15 @@ extension Verification {
         let name = table.name
         try reader.forEach(
             """
-            SELECT row, field, 'awaited' FROM sync_awaiting WHERE table_number = ?1
-            UNION ALL SELECT DISTINCT row, field, 'parked' FROM sync_parked WHERE table_number = ?1
+            SELECT row, field, 'awaited', 0 FROM sync_awaiting WHERE table_number = ?1
+            UNION ALL SELECT DISTINCT row, field, 'parked', misfit FROM sync_parked WHERE table_number = ?1
             """, [.integer(table.number)]
         ) { row in
             let known = try reader.integer(
                 """
                 SELECT 1 FROM "sync_rows_\(name)" r WHERE row = ? AND EXISTS(SELECT 1 FROM sync_fields
-                WHERE number = ? AND table_number = ? AND (declared = 0 OR ? = 'awaited'))
-                """, row[0], row[1], .integer(table.number), row[2])
+                WHERE number = ? AND table_number = ? AND (declared IS ? OR ? = 'awaited'))
+                """, row[0], row[1], .integer(table.number), row[3], row[2])
             guard known != 1 else { return }
             report.add(
                 .waiting, "a value is \(row[2].string ?? "") for a row or field that has no place for it", table: name)
@@ -210,6 +211,36 @@ extension Verification {
                         report.add(
                             .value, "column \(column) holds a value, and nobody wrote one", table: name, id: id,
                             field: field.name)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where a value stands beside its table, the column has its default.
+    private func checkBeside(_ table: CompiledTable) throws {
+        let fields = table.fields.filter { misfitFields.contains($0.number) }
+        guard !fields.isEmpty else { return }
+        let defaults = try reader.query("SELECT name, dflt_value FROM pragma_table_info(?)", [Value(table.name)])
+        let edits = unsealed[table.number]
+        for field in fields {
+            for (column, position) in zip(field.columns, field.positions) {
+                let value = defaults.first { $0[0].string == column }?[1].string ?? "NULL"
+                for home in [table.name, "sync_graveyard_\(table.name)"] {
+                    try reader.forEach(
+                        """
+                        SELECT r.id FROM "sync_rows_\(table.name)" r JOIN "\(home)" t ON t.id = r.id
+                        WHERE t."\(column)" IS NOT (\(value)) AND EXISTS(SELECT 1 FROM sync_parked p
+                        WHERE p.misfit AND p.table_number = ? AND p.row = r.row AND p.field = ?)
+                        """, [.integer(table.number), .integer(field.number)]
+                    ) { row in
+                        guard case .text(let bytes) = row[0] else { return }
+                        let id = RowID(bytes: bytes)
+                        guard edits?.places[id]?[position] == nil, edits?.replaced.contains(id) != true else { return }
+                        report.add(
+                            .value,
+                            "column \(column) holds a value, and the one that was signed stands beside the table",
+                            table: table.name, id: id, field: field.name)
                     }
                 }
             }

@@ -220,7 +220,7 @@ extension Verification {
         for (field, cells) in current {
             if try isAwaited(field, write, row) { continue }
             var values: [Value?]
-            if field.positions.isEmpty {
+            if try field.positions.isEmpty || isBeside(field, write, row) {
                 values = try parked(field, write, row)
             } else {
                 let all = try stored ?? sealedValues(write, row)
@@ -255,6 +255,12 @@ extension Verification {
                 field: field.name, dot: write.dot)
         }
         return true
+    }
+
+    /// Whether a declared field's value stands beside its table, which then has the column's default.
+    private func isBeside(_ field: CompiledField, _ write: SignedWrite, _ row: KnownRow) throws -> Bool {
+        guard misfitFields.contains(field.number) else { return false }
+        return try Parking.values(of: field, row: row.row, of: write.table, reader) != nil
     }
 
     private func parked(_ field: CompiledField, _ write: SignedWrite, _ row: KnownRow) throws -> [Value?] {

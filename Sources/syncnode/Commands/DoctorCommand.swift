@@ -39,26 +39,33 @@ struct DoctorCommand: AsyncParsableCommand {
             )
         }
         if dismiss { try options.openNode().replica.dismissNotices() }
-        let checks = Doctor.examine(options.directory, open: { try options.openNode() })
+        var opened: Node?
+        let checks = Doctor.examine(options.directory) {
+            let node = try options.openNode()
+            opened = node
+            return node
+        }
         let worst = checks.contains { $0.state == .broken }
         let document = Document(
             checks: checks.map {
                 .init(name: $0.name, state: $0.state.rawValue, finding: $0.finding, remedy: $0.remedy)
             },
             healthy: !worst)
-        try options.print(document, text: checks.map(Self.line).joined(separator: "\n"))
+        try options.print(document, text: checks.map { Self.line($0, opened) }.joined(separator: "\n"))
         if worst { throw ExitCode(ExitStatus.configuration.rawValue) }
     }
 
-    private static func line(_ check: Doctor.Check) -> String {
+    /// - Parameter node: whose names are used; nil where it could not be opened.
+    private static func line(_ check: Doctor.Check, _ node: Node?) -> String {
         let terminal = Terminal.output
+        func words(_ text: String) -> String { printable(node?.naming(text) ?? text) }
         let mark =
             switch check.state {
             case .well: terminal.styled("✓", .green)
             case .watch: terminal.styled("!", .yellow)
             case .broken: terminal.styled("✗", .red)
             }
-        let remedy = check.remedy.isEmpty ? "" : "\n    → \(check.remedy)"
-        return "\(mark) \(terminal.styled(check.name, .bold))  \(check.finding)\(remedy)"
+        let remedy = check.remedy.isEmpty ? "" : "\n    → \(words(check.remedy))"
+        return "\(mark) \(terminal.styled(check.name, .bold))  \(words(check.finding))\(remedy)"
     }
 }

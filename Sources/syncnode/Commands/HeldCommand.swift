@@ -9,8 +9,11 @@ import Trust
 struct HeldCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "held", abstract: "Change sets that came and wait, and why.",
-        subcommands: [List.self, Release.self],
-        defaultSubcommand: List.self)
+        discussion: """
+            Nothing that is held is lost. What waits for a clock or for a newer syncnode is applied by itself when that has
+            come; what a revocation or a fork cuts off is kept here and counts nowhere, unless an admin accepts more of it. A
+            value that a column here would make another of (a word in a column of numbers) is kept beside the table.
+            """, subcommands: [List.self, Show.self, Release.self], defaultSubcommand: List.self)
 
     struct Item: Encodable {
         let id: String
@@ -29,9 +32,69 @@ struct HeldCommand: AsyncParsableCommand {
         let isFull: Bool
     }
 
+    /// An origin of which something is cut off.
+    struct CutOffItem: Encodable {
+        struct Count: Encodable { let name: String, id: String, changeSets: UInt64 }
+        let origin: String
+        let node: String
+        /// revoked or forked.
+        let cause: String
+        @Nullable var revokedAt: JSONTime?
+        let reason: String
+        let lastAccepted: UInt64
+        let lastHeld: UInt64
+        let changeSets: UInt64
+        let builtOnThem: [Count]
+
+        init(_ cutOff: CutOff, _ node: Node) {
+            origin = "\(cutOff.origin)"
+            self.node = node.name(of: cutOff.origin.node)
+            cause = cutOff.cause.rawValue
+            revokedAt = cutOff.revoked.map { JSONTime($0.at) }
+            reason = cutOff.revoked?.reason ?? ""
+            lastAccepted = cutOff.lastAccepted.rawValue
+            lastHeld = cutOff.last.rawValue
+            changeSets = cutOff.changeSets
+            builtOnThem = cutOff.dependents.sorted { $0.key < $1.key }.map {
+                Count(name: node.name(of: $0.key), id: "\($0.key)", changeSets: $0.value)
+            }
+        }
+    }
+
+    /// An edit of this node that waits for its row.
+    struct Edit: Encodable {
+        let table: String
+        let id: String
+        /// Null: whether the row is there.
+        @Nullable var field: String?
+    }
+
+    /// A value that its column here would not keep.
+    struct MisfitItem: Encodable {
+        let table: String
+        let id: String
+        let field: String
+        let values: [String: JSONValue]
+        let author: String
+        let at: JSONTime
+
+        init(_ misfit: Misfit, _ node: Node) {
+            table = misfit.table
+            id = "\(misfit.id)"
+            field = misfit.field
+            values = misfit.values.mapValues { JSONValue($0) }
+            author = node.name(of: misfit.author.node)
+            at = JSONTime(misfit.at)
+        }
+    }
+
     struct Listing: Encodable {
         let held: [Item]
         let authors: [Author]
+        let cutOff: [CutOffItem]
+        let waitingEdits: [Edit]
+        /// At most 1,000.
+        let misfits: [MisfitItem]
     }
 
     struct List: AsyncParsableCommand {
@@ -45,25 +108,40 @@ struct HeldCommand: AsyncParsableCommand {
                     id: "\(held.dot)", author: node.name(of: held.dot.origin.node), cause: held.cause.rawValue,
                     detail: held.detail, releaseAt: held.releaseAt.map { JSONTime($0) })
             }
-            var table = TextTable("author", "cause", "detail", "released by itself", "id")
-            for item in items {
-                table.add(
-                    item.author, item.cause, item.detail, item.releaseAt.map { Figures.time($0.time) } ?? "no", item.id)
-            }
             let authors = try node.replica.heldTallies().map {
                 Author(
                     author: node.name(of: $0.author), changeSets: $0.changeSets, bytes: $0.bytes, isFull: $0.isFull)
             }
-            let lines = authors.map { author in
-                "\(author.author): \(Figures.count(author.changeSets, "change set")), \(Figures.bytes(UInt64(max(author.bytes, 0))))"
-                    + (author.isFull
-                        ? "; that is the most that is kept: what else comes of it is refused until some is applied"
-                        : "")
-            }
+            let cutOff = try node.cutOff()
+            let edits = try node.replica.waitingEdits()
+            let misfits = try node.replica.misfits().map { MisfitItem($0, node) }
+            let text = try HeldText.listing(node, authors, cutOff, edits, misfits)
             try options.print(
-                Listing(held: items, authors: authors),
-                text: items.isEmpty
-                    ? "Nothing is held." : table.text() + "\n\n" + printable(lines.joined(separator: "\n")))
+                Listing(
+                    held: items, authors: authors, cutOff: cutOff.map { CutOffItem($0, node) },
+                    waitingEdits: edits.map { Edit(table: $0.table, id: "\($0.id)", field: $0.field) }, misfits: misfits
+                ),
+                text: text)
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show what is in one of them.",
+            discussion:
+                "As its author signed it; whatever of it is here now in another way, by way of another change set, is not shown."
+        )
+        @Argument(help: "The id that `syncnode held` shows.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let node = try options.openNode()
+            let held = try HeldText.find(id, node)
+            guard let contents = try node.replica.heldContents(held.dot) else {
+                throw CommandFailure(.noInput, "\(id) is held no more: it was applied meanwhile.")
+            }
+            let document = HeldContentsDocument(held, contents, node)
+            try options.print(document, text: document.text(node))
         }
     }
 
@@ -87,14 +165,9 @@ struct HeldCommand: AsyncParsableCommand {
             let node = try options.openNode()
             if let author { return try release(all: author, node) }
             let id = id ?? ""
-            guard let held = try node.replica.held().first(where: { "\($0.dot)" == id }) else {
-                throw CommandFailure(.noInput, "Nothing held has the id \(id). `syncnode held` lists what is.")
-            }
+            let held = try HeldText.find(id, node)
             guard held.cause == .clockAhead else {
-                throw CommandFailure(
-                    .usage,
-                    "\(id) is held because it \(held.detail): that cannot be released by hand. It is applied when the cause is gone."
-                )
+                throw try HeldText.whyNotByHand(held, node)
             }
             try release([held.dot], node)
         }

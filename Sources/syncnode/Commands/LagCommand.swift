@@ -101,8 +101,9 @@ struct LagCommand: AsyncParsableCommand {
     }
 
     private static func cause(_ lag: PeerLag, _ node: Node) -> String {
-        guard let teller = lag.report.toldBy else { return lag.report.cause }
-        return [lag.report.cause, "as told by \(node.name(of: teller))"].filter { !$0.isEmpty }.joined(separator: "; ")
+        let cause = node.naming(lag.report.cause)
+        guard let teller = lag.report.toldBy else { return cause }
+        return [cause, "as told by \(node.name(of: teller))"].filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
     private static func style(_ state: LagState) -> Style {

@@ -209,7 +209,7 @@ enum PeerVerifying {
             throw CommandFailure(
                 .tryAgain,
                 "Cannot compare with \(peer): one side wrote each time it was asked. Try again when it is calmer.")
-        case .failed(let failure): try PeerExchange.report([failure])
+        case .failed(let failure): try PeerExchange.report([failure], node)
         }
     }
 }

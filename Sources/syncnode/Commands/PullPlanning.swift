@@ -38,7 +38,7 @@ enum PullPlanning {
                     error: plan.peer.failure.map { .init(kind: $0.kind.rawValue, message: $0.message) }))
         }
         try options.print(["peers": peers], text: peers.map(text).joined(separator: "\n\n"))
-        try PeerExchange.report(failures)
+        try PeerExchange.report(failures, node)
     }
 
     private static func text(_ peer: Peer) -> String {

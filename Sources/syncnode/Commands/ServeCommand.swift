@@ -6,7 +6,6 @@ import Logging
 import NodeRuntime
 import PeerTransport
 import ServiceLifecycle
-import UnixSignals
 
 /// How much to log, as it is typed.
 enum LogLevelArgument: String, ExpressibleByArgument, CaseIterable {
@@ -20,7 +19,8 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             In the foreground, with a log on standard error. One line on standard output says when it is ready:
               ready peers=HOST:PORT console=off
-            SIGTERM stops it within 5 seconds. Other programs may write to the replica meanwhile; it notices at once.
+            SIGTERM stops it within 5 seconds; so do Ctrl-C and a terminal that closes, but not in a script's background or under
+            nohup. Other programs may write to the replica meanwhile; it notices at once.
             """)
 
     @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
@@ -48,7 +48,7 @@ struct ServeCommand: AsyncParsableCommand {
         }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                services: [service], gracefulShutdownSignals: Signals.ending, logger: logger))
         try await group.run()
     }
 }

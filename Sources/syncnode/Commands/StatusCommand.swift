@@ -23,9 +23,13 @@ struct StatusCommand: AsyncParsableCommand {
         let rows: [String: Int64]
         let unsealed: Int64
         let held: Int64
+        /// Edits of this node that wait for rows which a cut took away.
+        let waitingEdits: Int
         /// Origins that are proven to have forked.
         let forks: Int
         let parked: Int64
+        /// Values that stand beside their table, as its column would make others of them.
+        let misfits: Int64
         let conflicts: Int
         let catchingUp: Bool
         let awaited: Int64
@@ -47,6 +51,7 @@ struct StatusCommand: AsyncParsableCommand {
         let status = try node.replica.status()
         let notices = try node.replica.notices()
         let ahead = try node.replica.stampsAhead()
+        let edits = try node.replica.waitingEdits().count
         let document = Document(
             node: .init(id: "\(node.id)", name: node.name), role: node.certificate.role.rawValue,
             workspace: .init(id: "\(node.replica.workspace.id)", name: node.replica.workspace.name),
@@ -55,7 +60,9 @@ struct StatusCommand: AsyncParsableCommand {
             versionVector: Dictionary(
                 uniqueKeysWithValues: status.applied.sorted.map { ("\($0.origin)", $0.sequence.rawValue) }),
             rows: Dictionary(uniqueKeysWithValues: status.rows.map { ($0.table, $0.count) }), unsealed: status.unsealed,
-            held: status.held, forks: node.forks.count, parked: status.parked, conflicts: status.conflicts,
+            held: status.held, waitingEdits: edits, forks: node.forks.count, parked: status.parked,
+            misfits: status.misfits,
+            conflicts: status.conflicts,
             catchingUp: status.awaiting > 0,
             awaited: status.awaiting, changeSets: status.changeSets, sizeBytes: status.sizeBytes,
             walBytes: status.walBytes,
@@ -68,17 +75,20 @@ struct StatusCommand: AsyncParsableCommand {
                     seconds: Double($0.milliseconds) / 1000, held: $0.isHeld)
             })
         let warnings =
-            notices.map { "\(Figures.time($0.at)): \($0.text) (`syncnode doctor --dismiss` when read)" }
+            notices.map {
+                "\(Figures.time($0.at)): \(node.naming($0.text)) (`syncnode doctor` says more, `syncnode doctor --dismiss` when read)"
+            }
             + ahead.map {
                 "“\(node.name(of: $0.origin.node))” stamped edits \(Figures.duration(seconds: Double($0.milliseconds) / 1000)) ahead of this clock (`syncnode doctor`)"
             }
         try options.print(
             document,
-            text: ([Self.text(status, node)] + warnings.map { Terminal.output.styled("! " + $0, .yellow) }).joined(
-                separator: "\n"))
+            text: ([Self.text(status, edits, node)] + warnings.map { Terminal.output.styled("! " + $0, .yellow) })
+                .joined(
+                    separator: "\n"))
     }
 
-    private static func text(_ status: ReplicaStatus, _ node: Node) -> String {
+    private static func text(_ status: ReplicaStatus, _ edits: Int, _ node: Node) -> String {
         let terminal = Terminal.output
         func count(_ value: Int64, _ hint: String) -> String {
             value == 0 ? "0" : terminal.styled("\(Figures.count(value))  \(hint)", .yellow)
@@ -93,8 +103,10 @@ struct StatusCommand: AsyncParsableCommand {
             ("unsealed", count(status.unsealed, "(sealed when the node next meets another)")),
             ("conflicts", count(Int64(status.conflicts), "(syncnode conflicts)")),
             ("held", count(status.held, "(syncnode held)")),
+            ("waiting edits", count(Int64(edits), "(for rows that are cut off: syncnode held)")),
             ("forks", count(Int64(node.forks.count), "(syncnode forks)")),
             ("parked", count(status.parked, "(a newer syncnode knows these columns)")),
+            ("misfits", count(status.misfits, "(values that their columns would not keep: syncnode held)")),
             ("awaited", count(status.awaiting, "(values still to come: catching up)")),
             ("size", "\(Figures.bytes(status.sizeBytes)), log \(Figures.bytes(status.walBytes))"),
         ]

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import NodeRuntime
+import ReplicaStore
 import ReplicationCore
 import ReplicationModel
 import ReplicationWire
@@ -94,9 +95,16 @@ enum PeerExchange {
         }
     }
 
+    struct Document: Encodable {
+        let peers: [Peer]
+        /// What happened to this replica meanwhile that its operator should know.
+        let notices: [StatusCommand.Notice]
+    }
+
     static func run(_ names: [String], mode: SyncMode, verb: String, _ options: GlobalOptions) async throws {
         let node = try options.openNode()
         let targets = try node.targets(names)
+        let told = try node.replica.notices().last?.number ?? 0
         var peers: [Peer] = []
         var failures: [PeerSyncFailure] = []
         for target in targets {
@@ -105,14 +113,25 @@ enum PeerExchange {
             if let failure = result.failure { failures.append(failure) }
             if !options.json { print(line(result)) }
         }
-        if options.json { try printJSON(["peers": peers]) }
-        try report(failures)
+        // What a peer's revocations and fork proofs did to this replica.
+        let news = try node.replica.notices().filter { $0.number > told }
+        if options.json {
+            try printJSON(
+                Document(
+                    peers: peers,
+                    notices: news.map { .init(at: JSONTime($0.at), kind: $0.kind.rawValue, text: $0.text) }))
+        } else {
+            for notice in news {
+                print(Terminal.output.styled("! " + printable(node.naming(notice.text)), .yellow))
+            }
+        }
+        try report(failures, node)
     }
 
     /// Ends the command as the first failure wants it, with all of them in words.
-    static func report(_ failures: [PeerSyncFailure]) throws {
+    static func report(_ failures: [PeerSyncFailure], _ node: Node) throws {
         guard let failure = failures.first else { return }
-        let text = failures.map(\.message).joined(separator: "\n")
+        let text = node.naming(failures.map(\.message).joined(separator: "\n"))
         switch failure.kind {
         case .unreachable: throw CommandFailure(.unavailable, text)
         case .refused: throw CommandFailure(.refused, text)
@@ -178,26 +197,5 @@ enum PeerExchange {
         parts.append(Figures.duration(seconds: Double(result.durationMilliseconds) / 1000))
         if let failure = result.failure { parts.append(terminal.styled(failure.kind.rawValue, .red)) }
         return "\(name)  \(parts.joined(separator: "  ·  "))"
-    }
-}
-
-/// SIGINT and SIGTERM, as a call, for as long as this lives.
-final class Interrupt {
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ action: @escaping @Sendable () -> Void) {
-        sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler(handler: action)
-            source.resume()
-            return source
-        }
-    }
-
-    func stop() {
-        for source in sources { source.cancel() }
-        signal(SIGINT, SIG_DFL)
-        signal(SIGTERM, SIG_DFL)
     }
 }

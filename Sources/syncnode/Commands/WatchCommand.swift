@@ -12,6 +12,9 @@ struct WatchCommand: AsyncParsableCommand {
         discussion: """
             Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give
             the last one to --since to go on where you left off.
+
+            Ctrl-C or SIGTERM ends it. In a script's background (`syncnode watch &`) shells have programs ignore Ctrl-C, and
+            so does this one; SIGTERM ends it there too.
             """)
 
     @Option(help: ArgumentHelp("Begin after this cursor; 0 is the beginning, else from now on.", valueName: "cursor"))
@@ -54,17 +57,22 @@ struct WatchCommand: AsyncParsableCommand {
 
     private static func line(_ entry: LogEntry, _ table: TableChanges, _ row: RowChange, _ node: Node) -> Line {
         let listsFields = row.kind == .insert || row.kind == .update
-        let change =
-            switch row.kind {
-            case .insert: "insert"
-            case .update: "update"
-            case .delete: "delete"
-            case .undelete: "undelete"
-            }
         return Line(
-            cursor: entry.position, table: table.table, id: "\(row.id)", change: change,
+            cursor: entry.position, table: table.table, id: "\(row.id)", change: row.kind.word,
             fields: listsFields ? table.fieldSets[row.fieldSet].map { table.fields[$0].name } : [],
             author: node.name(of: entry.changeSet.header.origin.node), node: "\(entry.changeSet.header.origin.node)",
             at: JSONTime(row.stamp.wallClock), receivedFrom: entry.receivedFrom.map { node.name(of: $0) })
+    }
+}
+
+extension RowChangeKind {
+    /// As it stands in JSON.
+    var word: String {
+        switch self {
+        case .insert: "insert"
+        case .update: "update"
+        case .delete: "delete"
+        case .undelete: "undelete"
+        }
     }
 }

@@ -61,7 +61,15 @@ final class Child: Sendable {
         let settings = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in words + settings { free(pointer) } }
         var pid: pid_t = 0
-        let code = posix_spawnp(&pid, program, &actions, nil, words, settings)
+        // Tests run on threads that block signals, which a child would take over: it is started as a shell starts it.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var nothing = sigset_t()
+        sigemptyset(&nothing)
+        posix_spawnattr_setsigmask(&attributes, &nothing)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        let code = posix_spawnp(&pid, program, &actions, &attributes, words, settings)
         guard code == 0 else { throw TestFailure("cannot run \(program): \(String(cString: strerror(code)))") }
         self.pid = pid
     }

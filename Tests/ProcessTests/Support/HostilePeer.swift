@@ -66,7 +66,7 @@ struct HostilePeer {
     /// A change set that inserts one article, right in everything that is not said to be wrong.
     func changeSet(
         _ origin: Origin, _ sequence: UInt64, after previous: SealedChangeSet? = nil, id: String, stamp: Stamp,
-        context: VersionVector = VersionVector(), key: SigningKey? = nil
+        context: VersionVector = VersionVector(), headline: Value = Value("by a hostile peer"), key: SigningKey? = nil
     ) throws -> SealedChangeSet {
         var before = Totals.zero
         if let previous {
@@ -76,7 +76,7 @@ struct HostilePeer {
                 bytes: header.totalsBefore.bytes + UInt64(previous.body.count) + header.besideBytes)
         }
         let row = RowChange(
-            kind: .insert, id: RowID(id), stamp: stamp, fieldSet: 0, cells: [.inline(Value("by a hostile peer"))])
+            kind: .insert, id: RowID(id), stamp: stamp, fieldSet: 0, cells: [.inline(headline)])
         let table = TableChanges(
             table: "articles", fields: [Field(name: "headline", columns: ["headline"])], fieldSets: [[0]], rows: [row])
         let header = ChangeSetHeader(
