@@ -136,7 +136,10 @@ public enum Lag {
         let behind = best.map { figuresBehind(ours: ours, peer: $0, now: now) } ?? .unknown
         let ahead = best.map { figuresAhead(ours: ours, peer: $0.safe, totals: totals, now: now) } ?? .unknown
         let heldFromPeer = heldHere.filter { held in best.map { $0.applied.contains(held.dot) } ?? false }
-        let heldOfOurs = heldThere.filter { ours.contains($0.dot) }
+        // What another node saw applied there since, the peer held before.
+        let heldOfOurs = heldThere.filter { held in
+            ours.contains(held.dot) && best.map { !$0.applied.contains(held.dot) } ?? true
+        }
         let isLevel = behind.changeSets == 0 && ahead.changeSets == 0 && oursSafe.covers(ours)
         let (state, cause) = judge(
             connection: connection, heldHere: heldFromPeer.first, heldThere: heldOfOurs.first, isLevel: isLevel,

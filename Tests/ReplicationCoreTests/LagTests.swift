@@ -105,6 +105,10 @@ import Testing
         var there = peer([1: 5])
         there.held = [held]
         #expect(report(ours: [1: 6], known: [there]).state == .held)
+        var since = peer([1: 6], asOf: 950_000)
+        since.toldBy = node(3)
+        let released = report(ours: [1: 6], known: [there, since], connection: .ended(now))
+        #expect(released.state == .inSync, "another saw it applied there since")
     }
 
     @Test func aClockThatWentBackMakesNoNegativeAge() {
