@@ -67,8 +67,10 @@ public final class SessionStore: Sendable {
 
     /// Checks records and keeps those that the authority signed, and fork proofs that hold.
     ///
+    /// - Returns: what cuts among them did to the replica.
     /// - Throws: `CertificateRefusal` or `ForkProofError` of the first that is neither.
-    public func mergeRoster(_ records: [[UInt8]]) throws {
+    @discardableResult
+    public func mergeRoster(_ records: [[UInt8]]) throws -> Rewind? {
         let isProof = { (bytes: [UInt8]) in bytes.starts(with: ForkProof.magic) }
         let merge = try refreshRoster().merging(records: records.filter { !isProof($0) })
         let known = Set(forks.map(\.proof.bytes))
@@ -84,9 +86,10 @@ public final class SessionStore: Sendable {
             }
         }
         // All at once, so that a replica is rewound once. What is sound is kept, whatever came with it.
-        try replica.learn(records: merge.added.map(\.bytes), proofs: proofs)
+        let rewind = try replica.learn(records: merge.added.map(\.bytes), proofs: proofs)
         if let refusal { throw refusal }
         try refreshRoster()
+        return rewind
     }
 
     /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
@@ -133,7 +136,7 @@ public final class SessionStore: Sendable {
     }
 
     /// What this replica holds, as a session with a peer is concerned. The roster's digest is as last read.
-    private func localState(_ standing: ReplicaStanding, for peer: NodeID) -> LocalState {
+    func localState(_ standing: ReplicaStanding, for peer: NodeID) -> LocalState {
         let thirdNodes = standing.met.lazy.filter { $0.node != peer }.map {
             ThirdNode(node: $0.node, applied: $0.safe, asOf: $0.at)
         }

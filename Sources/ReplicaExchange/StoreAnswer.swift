@@ -33,7 +33,7 @@ extension SessionStore {
         case .countBacklog(let vector, let skipping):
             answering { [.backlogCounted(try self.backlog(lackedBy: vector, skipping: skipping))] }
         case .readRoster: answering { [.rosterRead(try self.rosterRecords())] }
-        case .mergeRoster(let records): answering { [try self.merge(records, exchange)] }
+        case .mergeRoster(let records): answering { [try self.merge(records, exchange, with: peer)] }
         case .readSigned(let dot): answering { [.signedRead(try self.replica.signedChangeSet(dot))] }
         case .checkHistories(let vector, let digest):
             answering {
@@ -110,15 +110,21 @@ extension SessionStore {
         ]
     }
 
-    private func merge(_ records: [[UInt8]], _ exchange: ExchangeState) throws -> SessionInput {
+    private func merge(
+        _ records: [[UInt8]], _ exchange: ExchangeState, with peer: NodeID
+    ) throws -> SessionInput {
+        let rewind: Rewind?
         do {
-            try mergeRoster(records)
+            rewind = try mergeRoster(records)
         } catch let refusal as CertificateRefusal {
             return .rosterRefused("\(refusal)")
         } catch let refusal as ForkProofError {
             return .rosterRefused("\(refusal)")
         }
-        return exchange.isVoid(try replica.rewinds()) ? .rewound : .rosterMerged(digest: rosterDigest)
+        let standing = try replica.standing()
+        if exchange.isVoid(standing.rewinds) { return .rewound }
+        let hasReleased = rewind.map { $0.released > 0 || $0.rewritten > 0 } ?? false
+        return .rosterMerged(digest: rosterDigest, released: hasReleased ? localState(standing, for: peer) : nil)
     }
 
     /// Goes on with the search for a fork; a proof that is found cuts its origin off here, and ends the session.

@@ -22,7 +22,9 @@ public enum SessionInput: Sendable {
     /// Answers `SessionOutput.readRoster`.
     case rosterRead([[UInt8]])
     /// Answers `SessionOutput.mergeRoster` with the roster's digest now.
-    case rosterMerged(digest: [UInt8])
+    ///
+    /// - Parameter released: what the replica holds now, where a record let in what was held.
+    case rosterMerged(digest: [UInt8], released: LocalState? = nil)
     /// Answers `SessionOutput.mergeRoster`: a record that no authority signed.
     case rosterRefused(String)
     /// Asks the peer; its answer comes as `SessionEvent.answered`. One at a time.

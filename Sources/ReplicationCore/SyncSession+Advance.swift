@@ -120,7 +120,7 @@ extension SyncSession {
 
     private mutating func tellEnd() {
         guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
-            roster.sending == .nothing
+            roster.isSettled
         else { return }
         outbound.isEndTold = true
         // A dialling side that had nothing to send says goodbye at once, unless the peer waits for the end to ask.

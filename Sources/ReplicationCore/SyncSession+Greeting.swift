@@ -107,7 +107,9 @@ extension SyncSession {
         // A count of nothing with something to send would tell the end of the stream before its beginning.
         let lacks = outbound.isEnabled && peer.lacksAny(of: local.applied)
         var backlog = backlog
-        if lacks, let told = backlog, told.changeSets == 0 { backlog = nil }
+        // Nor does it where the peer's roster may let in what is held here.
+        let mayRelease = outbound.isEnabled && !roster.isSettled && !local.held.isEmpty
+        if lacks || mayRelease, let told = backlog, told.changeSets == 0 { backlog = nil }
         if backlog?.changeSets == 0 { outbound.isEndTold = true }
         greet(
             mode: nil, backlog: backlog, peerRemembers: callerRemembers, asks: hasQuestions(for: peer.confirmed))

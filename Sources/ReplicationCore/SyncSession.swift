@@ -133,7 +133,12 @@ public struct SyncSession: Sendable {
         case .applyFailed(let failure): try applyFailed(failure)
         case .rosterRead(let records):
             for frame in roster.frames(records, digest: local.rosterDigest) ?? [] where canSend { send(frame) }
-        case .rosterMerged(let digest):
+        case .rosterMerged(let digest, let released):
+            if let released {
+                localChanged(released)
+                // It was here, and is of this session though it was held when both greeted.
+                if !outbound.isEndTold { target = local.applied }
+            }
             local.rosterDigest = digest
             _ = roster.merged(ours: digest)
         case .rosterRefused(let reason): throw Violation(.roster, reason)

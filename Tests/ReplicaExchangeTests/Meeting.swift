@@ -83,9 +83,11 @@ final class Desk {
         return try Member(members[index].certificate, replica, authority, knowing: members.map(\.certificate))
     }
 
-    /// A record that puts a member out; nothing that it wrote counts.
-    func revocation(of index: Int) throws -> [UInt8] {
-        try authority.revoke(members[index].replica.node, lastAccepted: [:], reason: "", now: clock.now).bytes
+    /// A record that puts a member out; so much of what it wrote counts.
+    func revocation(of index: Int, accepting last: UInt64 = 0) throws -> [UInt8] {
+        let replica = members[index].replica
+        let accepted = last == 0 ? [:] : [try replica.origin.incarnation: SequenceNumber(last)]
+        return try authority.revoke(replica.node, lastAccepted: accepted, reason: "", now: clock.now).bytes
     }
 
     func advance(_ by: Int64) { clock.advance(by) }
