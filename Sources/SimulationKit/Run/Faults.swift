@@ -72,7 +72,7 @@ extension Simulation {
 
     /// Copies a node's whole directory to a machine that has no node yet, and starts what is there.
     private func copy(_ node: SimulatedNode) throws {
-        guard node.isUp, let other = nodes.last(where: { !$0.hasJoined }) else { return }
+        guard node.isUp, let other = nodes.last(where: { !$0.hasJoined }), staysConnected(taking: other) else { return }
         trace.note("\(node.name) is copied to the machine of \(other.name)")
         tallies.count(.copy)
         takeOver(node, at: other)
@@ -83,7 +83,7 @@ extension Simulation {
     /// Clones a node's whole machine: neither can tell that there is another.
     private func fork(_ node: SimulatedNode) throws {
         guard let replica = node.replica, node.role != .reader, !isRevoked(node),
-            let other = nodes.last(where: { !$0.hasJoined })
+            let other = nodes.last(where: { !$0.hasJoined }), staysConnected(taking: other)
         else { return }
         let origin = try replica.origin
         guard twins[origin] == nil else { return }

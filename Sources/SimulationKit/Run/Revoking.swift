@@ -11,6 +11,17 @@ internal import Trust
 extension Simulation {
     func isRevoked(_ node: SimulatedNode) -> Bool { issued.values.contains { $0.node == node.id } }
 
+    /// Whether two nodes that are not out stay different, so that one can bring the copies of the other together: those take each
+    /// other for themselves.
+    ///
+    /// - Parameters:
+    ///   - gone: to be revoked.
+    ///   - machine: to become a copy of another, and lost to who was to join on it.
+    func staysConnected(without gone: SimulatedNode? = nil, taking machine: SimulatedNode? = nil) -> Bool {
+        let all = nodes.filter { $0 !== machine && ($0.hasJoined || $0.index < options.nodes) && !isRevoked($0) }
+        return Set(all.map(\.id)).subtracting(gone.map { [$0.id] } ?? []).count > 1
+    }
+
     /// Nodes that must agree in the end.
     var members: [SimulatedNode] { nodes.filter { $0.hasJoined && !isRevoked($0) } }
 
@@ -21,7 +32,7 @@ extension Simulation {
         let out = nodes.filter { victims.contains($0.id) }
         let eligible = nodes.filter { candidate in
             candidate.hasJoined && candidate.id != nodes[0].id && candidate.id != node.id
-                && !victims.contains(candidate.id)
+                && !victims.contains(candidate.id) && staysConnected(without: candidate)
         }
         let victim: SimulatedNode
         if victims.count < options.nodes / 3, !eligible.isEmpty, random.chance(700) {
