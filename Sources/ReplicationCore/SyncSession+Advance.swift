@@ -118,9 +118,12 @@ extension SyncSession {
         }
     }
 
+    /// Whether a record of the peer's roster, still to come or to be merged, may let in something that is held here.
+    var mayRelease: Bool { outbound.isEnabled && !roster.isSettled && !local.held.isEmpty }
+
     private mutating func tellEnd() {
         guard phase == .exchanging, outbound.isEnabled, !outbound.isEndTold, outbound.isExhausted,
-            roster.isSettled
+            roster.sending == .nothing, !mayRelease
         else { return }
         outbound.isEndTold = true
         // A dialling side that had nothing to send says goodbye at once, unless the peer waits for the end to ask.

@@ -108,7 +108,6 @@ extension SyncSession {
         let lacks = outbound.isEnabled && peer.lacksAny(of: local.applied)
         var backlog = backlog
         // Nor does it where the peer's roster may let in what is held here.
-        let mayRelease = outbound.isEnabled && !roster.isSettled && !local.held.isEmpty
         if lacks || mayRelease, let told = backlog, told.changeSets == 0 { backlog = nil }
         if backlog?.changeSets == 0 { outbound.isEndTold = true }
         greet(
