@@ -121,6 +121,39 @@ final class CutScene {
     }
 }
 
+/// hq, istanbul and antalya have antalya's first two change sets; istanbul has two more, and built on them.
+struct LateRevocation {
+    let scene: CutScene
+    let hq: Replica
+    let istanbul: Replica
+    let antalya: Replica
+    let before: VersionVector
+
+    init() throws {
+        scene = try CutScene()
+        hq = try scene.replica("hq")
+        istanbul = try scene.replica("istanbul")
+        antalya = try scene.replica("antalya")
+        try scene.write(hq, "INSERT INTO notes(id, title, body) VALUES ('h1', 'of hq', ?)", [large("h")])
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "INSERT INTO notes(id, title, body) VALUES ('a1', 'kept', ?)", [large("a")])
+        try scene.write(antalya, "UPDATE notes SET body = ? WHERE id = 'h1'", [large("b")])
+        for replica in [hq, istanbul] { try scene.pull(replica, from: antalya) }
+        before = try hq.vectors().applied
+        try scene.write(antalya, "UPDATE notes SET body = ?, title = 'void' WHERE id = 'h1'", [large("void")])
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a2', 'void')")
+        try scene.pull(istanbul, from: antalya)
+        try scene.write(istanbul, "INSERT INTO notes(id, title, body) VALUES ('i1', 'mine', ?)", [large("i")])
+        try scene.write(istanbul, "UPDATE notes SET title = 'by istanbul' WHERE id = 'a1'")
+        try scene.write(istanbul, "UPDATE notes SET title = 'on void' WHERE id = 'a2'")
+    }
+
+    func revoke() throws { try hq.addRosterRecords([scene.revocation(antalya, accepting: 2)]) }
+}
+
+/// A text that travels beside its change set.
+func large(_ text: String) -> Value { Value(String(repeating: text, count: 400)) }
+
 extension Replica {
     func noteRow(_ id: String) throws -> [Value]? {
         try read { try $0.query("SELECT title, body FROM notes WHERE id = ?", [Value(id)]).first?.values }

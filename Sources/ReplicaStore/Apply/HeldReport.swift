@@ -55,8 +55,8 @@ extension HeldStore {
     /// - Parameter order: SQL.
     private static func rooted(_ order: String, _ reader: Reader) throws -> [(held: HeldChangeSet, root: HeldRoot?)] {
         let places = try reader.query(
-            "SELECT origin, seq, cause, detail, release_at, waits_origin, waits_seq FROM sync_held ORDER BY \(order)"
-        ).map { (held: try read($0), waitsFor: waited($0)) }
+            "SELECT \(Waiting.columns) FROM sync_held h ORDER BY \(order)"
+        ).map { try Waiting($0) }
         var roots = RootFinder(
             places: Dictionary(places.map { ($0.held.dot, ($0.held.cause, $0.waitsFor)) }) { first, _ in first },
             cuts: try CutStore.load(reader, own: nil))

@@ -28,6 +28,33 @@ enum HeldStore {
 
     // MARK: What is held
 
+    /// A row of `sync_held`, without what was sent.
+    struct Waiting {
+        let held: HeldChangeSet
+        /// The change set that it builds on and waits for.
+        let waitsFor: Dot?
+
+        /// Of `sync_held h`, in the order in which they are read.
+        static let columns =
+            "h.origin, h.seq, h.cause, h.detail, h.release_at, h.waits_origin, h.waits_seq"
+
+        init(_ row: Row) throws {
+            func dot(_ origin: Value, _ sequence: Value) -> Dot? {
+                guard let origin = origin.bytes.flatMap({ Origin(bytes: $0) }), let sequence = sequence.integer else {
+                    return nil
+                }
+                return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+            }
+            guard let own = dot(row[0], row[1]), let cause = row[2].string.flatMap({ HeldCause(rawValue: $0) }) else {
+                throw ReplicaError.damaged("sync_held")
+            }
+            held = HeldChangeSet(
+                dot: own, cause: cause, detail: row[3].string ?? "",
+                releaseAt: row[4].integer.map { WallClock(milliseconds: $0) })
+            waitsFor = dot(row[5], row[6])
+        }
+    }
+
     /// The first of each origin, which is what keeps the rest of it waiting.
     ///
     /// - Parameter cuts: what builds on anything beyond them is left out. It waits for good, and where its origin forked
@@ -36,31 +63,23 @@ enum HeldStore {
         let rows = try reader.query(
             """
             \(Self.distinctOrigins)
-            SELECT h.origin, h.seq, h.cause, h.detail, h.release_at, h.waits_origin, h.waits_seq FROM origins
-            JOIN sync_held h ON h.origin = origins.origin
+            SELECT \(Waiting.columns) FROM origins JOIN sync_held h ON h.origin = origins.origin
                 AND h.seq = (SELECT min(seq) FROM sync_held WHERE origin = origins.origin)
             """)
-        let firsts = try rows.map { (held: try read($0), waitsFor: waited($0)) }
+        let firsts = try rows.map { try Waiting($0) }
         guard !cuts.isEmpty else { return firsts.map(\.held) }
         var void: [Origin: SequenceNumber] = [:]
         var count: Int
         repeat {
             count = void.count
-            for (held, dot) in firsts where void[held.dot.origin] == nil {
-                guard let dot, cuts.exclude(dot) || void[dot.origin].map({ dot.sequence >= $0 }) ?? false else {
-                    continue
-                }
-                void[held.dot.origin] = held.dot.sequence
+            for first in firsts where void[first.held.dot.origin] == nil {
+                guard let dot = first.waitsFor,
+                    cuts.exclude(dot) || void[dot.origin].map({ dot.sequence >= $0 }) ?? false
+                else { continue }
+                void[first.held.dot.origin] = first.held.dot.sequence
             }
         } while void.count > count
         return firsts.map(\.held).filter { void[$0.dot.origin] == nil }
-    }
-
-    static func waited(_ row: Row) -> Dot? {
-        guard let origin = row[5].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[6].integer else {
-            return nil
-        }
-        return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
     }
 
     /// What is held under a name: its number, and the digest of its body.
@@ -71,18 +90,6 @@ enum HeldStore {
         ).first
         guard let number = row?[0].integer, let body = row?[1].bytes else { return nil }
         return (number, SHA256.digest(body))
-    }
-
-    static func read(_ row: Row) throws -> HeldChangeSet {
-        guard case .blob(let bytes) = row[0], let origin = Origin(bytes: bytes),
-            case .integer(let sequence) = row[1],
-            let cause = HeldCause(rawValue: row[2].string ?? "")
-        else { throw ReplicaError.damaged("sync_held") }
-        var release: WallClock?
-        if case .integer(let time) = row[4] { release = WallClock(milliseconds: time) }
-        return HeldChangeSet(
-            dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), cause: cause,
-            detail: row[3].string ?? "", releaseAt: release)
     }
 
     /// One step down the index for each origin, however much of it is held.

@@ -177,9 +177,13 @@ struct HeldCommand: AsyncParsableCommand {
                 throw CommandFailure(
                     .noInput, "“\(author)” is no node of this workspace. `syncnode roster` lists them.")
             }
-            let dots = try node.replica.held().map(\.dot).filter { $0.origin.node == member.node }
-            guard !dots.isEmpty else { throw CommandFailure(.noInput, "Nothing of “\(author)” is held.") }
-            try release(Set(dots), node)
+            let held = try node.replica.held().filter { $0.dot.origin.node == member.node }
+            guard let first = held.first else { throw CommandFailure(.noInput, "Nothing of “\(author)” is held.") }
+            guard held.contains(where: { $0.cause == .clockAhead }) else {
+                throw try HeldText.whyNotByHand(first, node)
+            }
+            // What waits for them may be ahead as well.
+            try release(Set(held.map(\.dot)), node)
         }
 
         private func release(_ dots: Set<Dot>, _ node: Node) throws {

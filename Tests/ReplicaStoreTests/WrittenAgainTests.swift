@@ -1,0 +1,145 @@
+// What a cut sets aside of honest work is written again by who wrote it, and by nobody else.
+import Foundation
+import ReplicationModel
+import Testing
+
+@testable import ReplicaStore
+
+@Suite struct WrittenAgainTests {
+    /// Each writes its own again, whoever learns first; an edit of a row that another must bring back waits for it.
+    @Test func everyoneWritesItsOwnAgain() throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let ankara = try scene.replica("ankara")
+        try scene.pull(ankara, from: istanbul)
+        try scene.write(ankara, "UPDATE notes SET body = 'by ankara' WHERE id = 'i1'")
+        try scene.write(ankara, "DELETE FROM notes WHERE id = 'a1'")
+        try scene.pull(istanbul, from: ankara)
+        try scene.write(istanbul, "UPDATE notes SET amount = 7 WHERE id = 'i1'")
+        try story.revoke()
+        let rewind = try ankara.addRosterRecords(hq.rosterRecords())
+        #expect(rewind?.isRewound == true)
+        #expect(try ankara.noteRow("i1") == nil)
+        #expect(try ankara.noteRow("a1") == nil)
+        try scene.meet([hq, ankara, istanbul])
+        try scene.expectAgreement([hq, ankara, istanbul])
+        #expect(try hq.noteRow("i1") == [Value("mine"), Value("by ankara")])
+        #expect(try hq.noteRow("a1") == nil)
+        #expect(try ankara.read { try $0.query("SELECT * FROM sync_set_aside_edits WHERE id <> 'a2'") }.isEmpty)
+    }
+
+    /// An edit that waits for its row does not come over what its author wrote since, though the clock was ahead before.
+    @Test(arguments: [0, 3_600_000]) func aRowThatIsMadeAnewKeepsWhatItWasMadeWith(millisecondsAhead: Int64) throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        scene.workspace.clock.advance(millisecondsAhead)
+        try scene.write(istanbul, "UPDATE notes SET title = 'on void, again' WHERE id = 'a2'")
+        scene.workspace.clock.advance(-millisecondsAhead)
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        #expect(try istanbul.noteRow("a2") == nil)
+        try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES ('a2', 'made anew')")
+        try scene.write(hq, "INSERT INTO links(id) VALUES ('something to pull')")
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("a2")?.first == Value("made anew"))
+        #expect(try istanbul.read { try $0.query("SELECT * FROM sync_set_aside_edits") }.isEmpty)
+    }
+
+    /// Own work that lost to what a first cut took back comes back where a second one voids that.
+    @Test(arguments: [false, true]) func cutsInTurnEndLikeCutsAtOnce(atOnce: Bool) throws {
+        let scene = try CutScene()
+        let (hq, own) = (try scene.replica("hq"), try scene.replica("own"))
+        let (antalya, izmir) = (try scene.replica("antalya"), try scene.replica("izmir"))
+        try scene.write(hq, "INSERT INTO notes(id, title, body) VALUES ('n1', 'base', 'base')")
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a1', 'void')")
+        for replica in [own, izmir] { try scene.pull(replica, from: antalya) }
+        try scene.write(own, "UPDATE notes SET title = 'mine', body = ? WHERE id = 'n1'", [large("m")])
+        try scene.write(own, "DELETE FROM notes WHERE id = 'a1'")
+        try scene.write(izmir, "UPDATE notes SET title = 'theirs', body = 'theirs' WHERE id = 'n1'")
+        try scene.pull(own, from: izmir)
+        #expect(try own.noteRow("n1") == [Value("theirs"), Value("theirs")])
+        let cuts = [try scene.revocation(antalya, accepting: 0), try scene.revocation(izmir, accepting: 0)]
+        if atOnce {
+            try own.addRosterRecords(cuts)
+        } else {
+            try own.addRosterRecords([cuts[0]])
+            #expect(try own.noteRow("n1") == [Value("base"), Value("base")])
+            try own.expectSound(scene.workspace.authors)
+            try own.addRosterRecords([cuts[1]])
+        }
+        #expect(try own.noteRow("n1") == [Value("mine"), large("m")])
+        #expect(try own.noteRow("a1") == nil)
+        try own.expectSound(scene.workspace.authors)
+        try scene.meet([hq, own])
+        try scene.expectAgreement([hq, own])
+        #expect(try hq.noteRow("n1") == [Value("mine"), large("m")])
+    }
+
+    /// Even a value that is there already is written again: what was written before it, and comes later, loses to it still.
+    @Test func aValueThatIsThereAlreadyIsWrittenAgain() throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let ankara = try scene.replica("ankara")
+        try scene.pull(ankara, from: hq)
+        try scene.write(ankara, "UPDATE notes SET title = 'earlier' WHERE id = 'h1'")
+        try scene.write(istanbul, "UPDATE notes SET title = 'of hq' WHERE id = 'h1'")
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        try scene.meet([hq, istanbul, ankara])
+        try scene.expectAgreement([hq, istanbul, ankara])
+        #expect(try hq.noteRow("h1")?.first == Value("of hq"))
+    }
+
+    /// Edits that are not sealed yet rest on what was there when they were made.
+    @Test func unsealedEditsSurvive() throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try istanbul.execute("UPDATE notes SET title = 'not sealed' WHERE id = 'i1'")
+        try istanbul.execute("DELETE FROM notes WHERE id = 'h1'")
+        try story.revoke()
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("i1")?.first == Value("not sealed"))
+        #expect(try hq.noteRow("h1") == nil)
+    }
+
+    /// Who brings a row back had not seen the delete: a row too many is better than one too few.
+    @Test func theDeleteOfARowThatIsGoneIsNotWrittenAgain() throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        try scene.write(istanbul, "DELETE FROM notes WHERE id = 'a2'")
+        try scene.write(istanbul, "DELETE FROM notes WHERE id = 'a1'")
+        try story.revoke()
+        try scene.write(hq, "INSERT INTO notes(id, body) VALUES ('a2', 'made anew')")
+        try istanbul.addRosterRecords(hq.rosterRecords())
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("a2")?.last == Value("made anew"))
+        // Of a row that stays, it is.
+        #expect(try hq.noteRow("a1") == nil)
+        #expect(try istanbul.waitingEdits() == [])
+    }
+
+    /// What another wrote over it, and writes again, is not met by the edit that it had overwritten.
+    @Test func anEditThatLostDoesNotWait() throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        let ankara = try scene.replica("ankara")
+        try scene.pull(ankara, from: istanbul)
+        try scene.write(ankara, "UPDATE notes SET title = 'by ankara' WHERE id = 'a2'")
+        try scene.pull(istanbul, from: ankara)
+        try story.revoke()
+        for replica in [istanbul, ankara] { try replica.addRosterRecords(hq.rosterRecords()) }
+        let title = WaitingEdit(table: "notes", id: RowID("a2"), field: "title")
+        #expect(try istanbul.waitingEdits() == [])
+        #expect(try ankara.waitingEdits() == [title])
+        try scene.write(hq, "INSERT INTO notes(id, body) VALUES ('a2', 'made anew')")
+        try scene.meet([hq, istanbul, ankara])
+        try scene.expectAgreement([hq, istanbul, ankara])
+        #expect(try istanbul.noteRow("a2") == [Value("by ankara"), Value("made anew")])
+        #expect(try ankara.waitingEdits() == [])
+    }
+}
