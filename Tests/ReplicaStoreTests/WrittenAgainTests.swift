@@ -142,4 +142,52 @@ import Testing
         #expect(try istanbul.noteRow("a2") == [Value("by ankara"), Value("made anew")])
         #expect(try ankara.waitingEdits() == [])
     }
+
+    /// What a clone wrote under the same name, and a cut takes back, does not put it out of mind: the row was there all the same
+    /// when its insert was set aside, and is gone when the delete that it had overwritten counts again.
+    @Test func anInsertOverADeleteThatComesBackOutlivesAClone() throws {
+        let scene = try CutScene()
+        let (hq, antalya, own) = (try scene.replica("hq"), try scene.replica("antalya"), try scene.replica("own"))
+        try scene.write(hq, "INSERT INTO notes(id, title) VALUES ('h1', 'of hq')")
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "DELETE FROM notes WHERE id = 'h1'")
+        try scene.pull(own, from: hq)
+        let copy = try scene.copy(own, "copy")
+        try scene.pull(own, from: antalya)
+        try scene.write(own, "INSERT INTO notes(id, title) VALUES ('h1', 'mine')")
+        try scene.write(copy, "INSERT INTO notes(id, title) VALUES ('c1', 'of the copy')")
+        try hq.addRosterRecords([scene.revocation(antalya, accepting: 0)])
+        try own.addRosterRecords(hq.rosterRecords())
+        #expect(try own.noteRow("h1")?.first == Value("mine"))
+        try scene.pull(own, from: copy)
+        try scene.pull(own, from: copy)
+        #expect(try own.forks().count == 1)
+        try hq.addRosterRecords([scene.revocation(antalya, accepting: 1)])
+        try own.addRosterRecords(hq.rosterRecords())
+        #expect(try own.noteRow("h1")?.first == Value("mine"))
+        try own.expectSound(scene.workspace.authors)
+        try scene.meet([hq, own, copy])
+        try scene.expectAgreement([hq, own, copy])
+        #expect(try hq.noteRow("h1")?.first == Value("mine"))
+        #expect(try hq.noteRow("c1")?.first == Value("of the copy"))
+    }
+
+    /// A row that is there already is stated to be there: a delete that was overwritten, and comes later, loses to that.
+    @Test func aRowThatIsThereAlreadyIsBroughtBackAgain() throws {
+        let scene = try CutScene()
+        let (hq, antalya, izmir) = (try scene.replica("hq"), try scene.replica("antalya"), try scene.replica("izmir"))
+        let own = try scene.replica("own")
+        try scene.write(hq, "INSERT INTO notes(id, title) VALUES ('h1', 'of hq')")
+        for replica in [antalya, izmir] { try scene.pull(replica, from: hq) }
+        try scene.write(antalya, "DELETE FROM notes WHERE id = 'h1'")
+        try scene.write(izmir, "DELETE FROM notes WHERE id = 'h1'")
+        try scene.pull(own, from: antalya)
+        try scene.write(own, "INSERT INTO notes(id, title) VALUES ('h1', 'mine')")
+        try hq.addRosterRecords([scene.revocation(antalya, accepting: 0)])
+        try own.addRosterRecords(hq.rosterRecords())
+        #expect(try own.noteRow("h1")?.first == Value("mine"))
+        try scene.meet([hq, izmir, own])
+        try scene.expectAgreement([hq, izmir, own])
+        #expect(try hq.noteRow("h1")?.first == Value("mine"))
+    }
 }

@@ -82,14 +82,14 @@ enum HeldStore {
         return firsts.map(\.held).filter { void[$0.dot.origin] == nil }
     }
 
-    /// What is held under a name: its number, and the digest of its body.
-    static func find(_ dot: Dot, _ reader: Reader) throws -> (number: Int64, digest: Digest)? {
+    /// What is held under a name: its number, the digest of its body, and whether this replica sealed it.
+    static func find(_ dot: Dot, _ reader: Reader) throws -> (number: Int64, digest: Digest, wasSealedHere: Bool)? {
         let row = try reader.query(
-            "SELECT number, body FROM sync_held WHERE origin = ? AND seq = ?",
+            "SELECT number, body, received_from FROM sync_held WHERE origin = ? AND seq = ?",
             [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
         ).first
         guard let number = row?[0].integer, let body = row?[1].bytes else { return nil }
-        return (number, SHA256.digest(body))
+        return (number, SHA256.digest(body), row?[2] == .null)
     }
 
     /// One step down the index for each origin, however much of it is held.
@@ -173,16 +173,16 @@ enum HeldStore {
         }
     }
 
-    /// Holds what was applied here, and a cut takes back. It takes the place of another content of the same name, which was never
-    /// applied here, where the fork is proven, for the proof keeps that; and where this replica sealed it, for nobody else may
-    /// have it, while the other came from its author's machine.
+    /// Holds what was applied here, and a cut takes back. Of two contents of one name only one is held. What this replica sealed
+    /// stays before all, for nobody else may have it, and every later cut is worked out from it; what a clone wrote under that
+    /// name is written again like this node's own. Otherwise what was applied takes the place of what was not, where the
+    /// fork is proven, for the proof keeps that.
     static func takeBack(
         _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
         _ place: TakenBack, at time: WallClock, in writer: Writer
     ) throws {
-        if peer == nil || held.cause == .forked, let other = try find(held.dot, writer),
-            other.digest != changeSet.digest
-        {
+        if let other = try find(held.dot, writer), other.digest != changeSet.digest {
+            guard peer == nil || held.cause == .forked && !other.wasSealedHere else { return }
             try drop(other.number, in: writer)
         }
         try hold(changeSet, held, until: release, from: peer, within: nil, at: time, in: writer)

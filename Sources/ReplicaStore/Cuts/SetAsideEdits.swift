@@ -245,7 +245,7 @@ enum SetAsideEdits {
         }
         guard !rows.isEmpty else { return 0 }
         // What triggers do not capture first: switching them makes SQLite compile every statement anew.
-        for row in rows where row.isAlive { try raise(row.id, row.table, transaction) }
+        for row in rows where row.isAlive { try restore(row.id, row.table, transaction) }
         let written = try writer.capturing { try rows.filter { try writeAgain($0.id, $0.table, transaction) } }
         guard !written.isEmpty else { return 0 }
         let sealer = try Sealer(transaction, key: key)
@@ -253,11 +253,12 @@ enum SetAsideEdits {
         return sealer.report.changes
     }
 
-    /// Brings a row back that is deleted here, with its values as they were.
-    private static func raise(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws {
+    /// Brings a row back that is deleted here, with its values as they were. One that is there is stated to be there all the same: a
+    /// delete that was overwritten, and comes later, must lose to it still.
+    private static func restore(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws {
         let store = try transaction.store(table)
-        guard let state = try store.find(id), !state.alive, try store.wasInserted(state) else { return }
-        try store.raise(id, row: state.row)
+        guard let state = try store.find(id), try store.wasInserted(state) else { return }
+        if !state.alive { try store.raise(id, row: state.row) }
         try store.journalUndelete(id, at: transaction.now)
     }
 

@@ -204,37 +204,27 @@ extension Simulation {
         }
     }
 
-    /// Forgets what stands as it was written: nobody needs to write it again.
+    /// Forgets the deletes of rows that are gone: nobody needs to write them again.
     ///
-    /// - Parameter mustBePaid: the replica has written again whatever it could.
+    /// - Parameter mustBePaid: the replica has written again whatever it could. A value that is there already is no excuse: what
+    ///   was written before it, and comes later, must lose to it still.
     func settleDebts(_ node: SimulatedNode, _ replica: Replica, mustBePaid: Bool) throws {
         guard !node.witness.owed.isEmpty else { return }
         try replica.read { reader in
             for (register, write) in node.witness.owed.sorted(by: { $0.key < $1.key }) {
                 guard let table = node.table(register.table) else { continue }
-                let row = try SimulatedNode.row(table, register.id, reader)
-                let stands: Bool
-                if let alive = write.alive {
-                    stands = alive == (row != nil)
-                } else if let row {
-                    let field = table.fields.first { $0.name == register.field }
-                    let values = (field?.columns ?? []).compactMap { name in
-                        table.columns.firstIndex { $0.name == name }.map { Self.cell(row[$0]) }
-                    }
-                    stands = values == write.cells
-                } else {
-                    // A field of a row that another is to bring back waits for it.
-                    continue
-                }
-                if stands {
+                let isThere = try SimulatedNode.row(table, register.id, reader) != nil
+                if write.alive == false, !isThere {
                     // It may be written again all the same.
                     node.witness.owed[register] = nil
                     node.witness.mayRewrite[register, default: []].append(write)
-                } else if mustBePaid {
-                    throw SimulationViolation(
-                        "\(node.name) wrote \(register.description), \(describe(write)); a cut took it back, and it was not written again"
-                    )
+                    continue
                 }
+                // A field of a row that another is to bring back waits for it.
+                guard mustBePaid, isThere || write.alive != nil else { continue }
+                throw SimulationViolation(
+                    "\(node.name) wrote \(register.description), \(describe(write)); a cut took it back, and it was not written again"
+                )
             }
         }
     }

@@ -51,7 +51,7 @@ private struct SessionScript {
 
     mutating func play() throws {
         try handle(.opened)
-        if source.flag() { try handle(.frame(.greeting(greeting(honest: true)))) }
+        if source.flag() { try deliver(bytes: FrameCodec.encode(.greeting(greeting(honest: true)))) }
         var steps = 0
         while !source.isEmpty, steps < Self.stepLimit {
             steps += 1
@@ -209,7 +209,8 @@ private struct SessionScript {
     private mutating func vector() -> VersionVector {
         var result = VersionVector()
         for _ in 0..<source.below(4) {
-            let sequence = SequenceNumber(source.number())
+            // Mostly one that may be: what is beyond the limit ends the session at once.
+            let sequence = SequenceNumber(source.number() >> (source.byte() > 240 ? 0 : 16))
             result[SampleFrames.origin(UInt64(source.below(6)))] = sequence
         }
         return result
