@@ -31,6 +31,8 @@ public struct RevocationPlan: Sendable {
     /// What is set aside here.
     public let radius: BlastRadius
     public let holders: [Holder]
+    /// The last that the node wrote and is here, those that came last first: to see what came since it was lost.
+    public let latest: [Arrival]
     let lastAccepted: [UInt64: SequenceNumber]
 }
 
@@ -59,7 +61,8 @@ extension Node {
                     origin: origin, lastAccepted: cuts[origin]?.lastAccepted ?? .zero, applied: applied[origin])
             },
             radius: try replica.blastRadius(revoking: node, lastAccepted: cuts.revoked[node] ?? [:]),
-            holders: try holders(of: node, beyond: cuts), lastAccepted: lastAccepted)
+            holders: try holders(of: node, beyond: cuts), latest: try replica.lastArrivals(of: node, limit: 5),
+            lastAccepted: lastAccepted)
     }
 
     private func holders(of node: NodeID, beyond cuts: Cuts) throws -> [RevocationPlan.Holder] {

@@ -64,7 +64,12 @@ import Testing
         #expect(plan["cuts"]?[0]?["last_accepted"]?.int == 1 && plan["cuts"]?[0]?["known"]?.int == 3, "\(plan)")
         #expect(plan["set_aside"]?["change_sets"]?.int == 2, "\(plan)")
         #expect(plan["set_aside"]?["built_on_them"]?[0]?["name"]?.text == "hub", "\(plan)")
+        let latest = plan["latest"]?.elements ?? []
+        #expect(latest.map { $0["sequence"]?.int } == [3, 2, 1], "\(plan)")
+        #expect(latest.map { $0["received_from"]?.text } == ["hub", "hub", "hub"], "\(plan)")
+        #expect(latest.last?["changes"]?.int ?? 0 > 1 && latest.first?["changes"]?.int == 1, "\(plan)")
         let beyond = try await desk.run("revoke", "laptop", "--plan", "--accept", "9")
+        #expect(beyond.contains("accept nothing later") || beyond.contains("ACCEPT NOTHING LATER"), "\(beyond)")
         #expect(beyond.contains("Nobody that this node has heard of has more than 3"), "\(beyond)")
 
         let said = try await desk.run("revoke", "laptop", "--accept", "1", "--reason", "lost on the ferry")

@@ -45,6 +45,16 @@ struct RevokeCommand: AsyncParsableCommand {
             let changeSets: UInt64
             let builtOnThem: [Count]
         }
+        struct Latest: Encodable {
+            let origin: String
+            let sequence: UInt64
+            /// By its own clock.
+            let writtenAt: JSONTime
+            let receivedAt: JSONTime
+            @Nullable var receivedFrom: String?
+            /// Field writes.
+            let changes: UInt64
+        }
         struct Holder: Encodable {
             let name: String
             let id: String
@@ -64,6 +74,8 @@ struct RevokeCommand: AsyncParsableCommand {
         /// What was held, and is applied now.
         let letIn: [Count]
         let beyondTheCut: [Holder]
+        /// What came of it last, at most five, the last first.
+        let latest: [Latest]
     }
 
     /// What is told of one run.
@@ -177,6 +189,12 @@ struct RevokeCommand: AsyncParsableCommand {
                     name: own.name(of: $0.node), id: "\($0.node)", origin: "\($0.origin)",
                     sequence: $0.sequence.rawValue, asOf: JSONTime($0.asOf),
                     toldBy: $0.toldBy.map { own.name(of: $0) })
+            },
+            latest: plan.latest.map {
+                .init(
+                    origin: "\($0.dot.origin)", sequence: $0.dot.sequence.rawValue, writtenAt: JSONTime($0.writtenAt),
+                    receivedAt: JSONTime($0.receivedAt), receivedFrom: $0.receivedFrom.map { own.name(of: $0) },
+                    changes: $0.changes)
             })
     }
 
@@ -219,7 +237,20 @@ struct RevokeCommand: AsyncParsableCommand {
         if !self.plan, story.changes, plan.radius.beyond > 0 {
             lines.append("Nothing is deleted: `syncnode held` shows what is set aside, and how to let it in again.")
         }
-        return lines.map(printable).joined(separator: "\n")
+        let text = lines.map(printable).joined(separator: "\n")
+        return self.plan && !plan.latest.isEmpty ? text + "\n\n" + latest(plan, own) : text
+    }
+
+    /// Where it was lost before some of that came, less is to be accepted.
+    private func latest(_ plan: RevocationPlan, _ own: Node) -> String {
+        var table = TextTable("came last", "from", "written, by its clock", "changes", "to accept nothing later")
+        for changeSet in plan.latest {
+            table.add(
+                Figures.time(changeSet.receivedAt), changeSet.receivedFrom.map { own.name(of: $0) } ?? "here",
+                Figures.time(changeSet.writtenAt), Figures.count(changeSet.changes),
+                "--accept \(Node.short(incarnationOf: changeSet.dot.origin)):\(changeSet.dot.sequence)")
+        }
+        return table.text()
     }
 
     private func heading(_ story: Story) -> String {
