@@ -7,8 +7,7 @@ struct GlobalOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Where this node lives: replica.sqlite and identity/.",
-            discussion: "Else SYNCNODE_DATA, else $XDG_DATA_HOME/syncnode, else ~/.local/share/syncnode.",
+            "Where this node lives: replica.sqlite and identity/. Else SYNCNODE_DATA, else $XDG_DATA_HOME/syncnode, else ~/.local/share/syncnode.",
             valueName: "dir"))
     var data: String?
 

@@ -10,7 +10,7 @@ struct Syncnode: AsyncParsableCommand {
         commandName: "syncnode",
         abstract: "Articles and commitments on every desk, with or without a network.",
         discussion: """
-            Every node keeps a whole replica in one SQLite file that any program may read and write. When nodes meet they
+            Every node keeps a whole replica in one SQLite file that any program may read and write. When nodes meet they \
             exchange signed change sets over mutual TLS; of two writes of one field the later wins, and what lost is kept.
 
             A first workspace:

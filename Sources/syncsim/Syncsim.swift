@@ -12,9 +12,9 @@ struct Syncsim: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "syncsim", abstract: "Simulates a workspace of many nodes, and all that may go wrong with it.",
         discussion: """
-            A run is told by its seed, nodes, steps and the faults left out; the last line is a digest of everything that
-            happened. With --seeds or --runs many runs are made, some at a time, and the faults they met are counted: a
-            sweep that met too few of a kind fails. A run that breaks an invariant is made smaller until it is the
+            A run is told by its seed, nodes, steps and the faults left out; the last line is a digest of everything that \
+            happened. With --seeds or --runs many runs are made, some at a time, and the faults they met are counted: a \
+            sweep that met too few of a kind fails. A run that breaks an invariant is made smaller until it is the \
             smallest that does, and ends with status 1. SYNCSIM_COMMIT in the environment is printed with it.
             """)
 

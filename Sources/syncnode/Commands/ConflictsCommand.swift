@@ -11,7 +11,7 @@ struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts", abstract: "What lost against a concurrent write, and dealing with it.",
         discussion: """
-            Two nodes wrote one field, and neither had seen the other's. The later write stands; the other is kept here until
+            Two nodes wrote one field, and neither had seen the other's. The later write stands; the other is kept here until \
             someone keeps it (writes it back) or accepts what stands. Either settles it for the whole workspace.
             """, subcommands: [List.self, Show.self, Keep.self, Accept.self], defaultSubcommand: List.self)
 

@@ -10,8 +10,8 @@ struct ForksCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "forks", abstract: "Origins that two copies of one node went on under.",
         discussion: """
-            A node's directory was copied or restored, and both copies wrote under one name; or a node lies. A fork proof
-            shows it: two change sets, both signed, that cannot both belong to one history. Who has it, accepts nothing of
+            A node's directory was copied or restored, and both copies wrote under one name; or a node lies. A fork proof \
+            shows it: two change sets, both signed, that cannot both belong to one history. Who has it, accepts nothing of \
             that origin from there on; others' work goes on. Each copy writes its own work again under a name of its own.
             """, subcommands: [List.self, Show.self, Export.self, Check.self], defaultSubcommand: List.self)
 

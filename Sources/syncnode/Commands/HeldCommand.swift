@@ -10,8 +10,8 @@ struct HeldCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "held", abstract: "Change sets that came and wait, and why.",
         discussion: """
-            Nothing that is held is lost. What waits for a clock or for a newer syncnode is applied by itself when that has
-            come; what a revocation or a fork cuts off is kept here and counts nowhere, unless an admin accepts more of it. A
+            Nothing that is held is lost. What waits for a clock or for a newer syncnode is applied by itself when that has \
+            come; what a revocation or a fork cuts off is kept here and counts nowhere, unless an admin accepts more of it. A \
             value that a column here would make another of (a word in a column of numbers) is kept beside the table.
             """, subcommands: [List.self, Show.self, Release.self], defaultSubcommand: List.self)
 
@@ -149,8 +149,8 @@ struct HeldCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Apply now what is held for its author's clock.",
             discussion: """
-                Its author's clock ran ahead. Once applied, this node's own edits are stamped after it too, so that they
-                still win over what they follow; peers whose clocks are right hold them until the time comes, or until
+                Its author's clock ran ahead. Once applied, this node's own edits are stamped after it too, so that they \
+                still win over what they follow; peers whose clocks are right hold them until the time comes, or until \
                 their operators release what is held there too.
                 """)
         @Argument(help: "The id that `syncnode held` shows.") var id: String?

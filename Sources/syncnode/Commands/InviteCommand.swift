@@ -31,13 +31,16 @@ struct DurationArgument: ExpressibleByArgument {
         else { return nil }
         seconds = count * unit
     }
+
+    /// In hours, as the help names the default.
+    var defaultValueDescription: String { "\(seconds / 3600)h" }
 }
 
 struct InviteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "invite", abstract: "Make a one-time code with which a new node joins.",
         discussion: """
-            Whoever has the code becomes a member: hand it over as you would a key. The node must be able to reach this one,
+            Whoever has the code becomes a member: hand it over as you would a key. The node must be able to reach this one, \
             with `syncnode serve` running, while it joins.
             """)
 

@@ -10,7 +10,7 @@ struct LagCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lag", abstract: "How far this node and its peers are apart, and why.",
         discussion: """
-            BEHIND is what this node lacks of the peer's, AHEAD what the peer lacks of ours. Figures rest on what was
+            BEHIND is what this node lacks of the peer's, AHEAD what the peer lacks of ours. Figures rest on what was \
             acknowledged, at the time given; “?” is unknown, never zero. It answers with the service stopped and no network.
             """)
 

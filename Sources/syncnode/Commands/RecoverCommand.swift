@@ -13,8 +13,8 @@ struct RecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover", abstract: "Make a lost replica anew, and fetch everything from peers.",
         discussion: """
-            For a node whose identity/ is there and whose replica.sqlite is lost or damaged beyond use (move a damaged one
-            away first, and keep it). The new replica is of the same node under a new origin; what this node wrote before
+            For a node whose identity/ is there and whose replica.sqlite is lost or damaged beyond use (move a damaged one \
+            away first, and keep it). The new replica is of the same node under a new origin; what this node wrote before \
             comes back from peers like everybody's. Where peers are is lost with the replica: name one.
               syncnode recover hq.example:7742
             Edits that never left this machine are in the old file alone. From one that can still be read:

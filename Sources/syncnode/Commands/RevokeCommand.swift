@@ -10,11 +10,11 @@ struct RevokeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "revoke", abstract: "Shut a node out for ever.",
         discussion: """
-            What it wrote and is known here stays; what comes after that is accepted from nobody, whoever brings it. The
-            revocation travels with every exchange, and no node forgets it. A node that had more takes it back when it
+            What it wrote and is known here stays; what comes after that is accepted from nobody, whoever brings it. The \
+            revocation travels with every exchange, and no node forgets it. A node that had more takes it back when it \
             learns of this, and writes its own work again that was built on it: nothing of others is lost.
 
-            Revoking again can accept more, with --accept, and never less: what was held then comes in everywhere. So where it
+            Revoking again can accept more, with --accept, and never less: what was held then comes in everywhere. So where it \
             is in doubt what a lost machine wrote, accept less, look at what `syncnode held` keeps, and accept more.
             """)
 

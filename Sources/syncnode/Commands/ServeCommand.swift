@@ -19,7 +19,7 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             In the foreground, with a log on standard error. One line on standard output says when it is ready:
               ready peers=HOST:PORT console=off
-            SIGTERM stops it within 5 seconds; so do Ctrl-C and a terminal that closes, but not in a script's background or under
+            SIGTERM stops it within 5 seconds; so do Ctrl-C and a terminal that closes, but not in a script's background or under \
             nohup. Other programs may write to the replica meanwhile; it notices at once.
             """)
 

@@ -122,7 +122,7 @@ struct BackupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup", abstract: "Copy the replica to a file, while others go on writing.",
         discussion: """
-            The copy is consistent and compact. It does not hold this node's key: keep a copy of identity/ apart, in a safe
+            The copy is consistent and compact. It does not hold this node's key: keep a copy of identity/ apart, in a safe \
             place. To look into a copy, open it with any SQLite program.
             """)
 

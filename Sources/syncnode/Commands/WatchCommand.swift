@@ -10,10 +10,10 @@ struct WatchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch", abstract: "Follow changes, one JSON object a line, for ever.",
         discussion: """
-            Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give
+            Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give \
             the last one to --since to go on where you left off.
 
-            Ctrl-C or SIGTERM ends it. In a script's background (`syncnode watch &`) shells have programs ignore Ctrl-C, and
+            Ctrl-C or SIGTERM ends it. In a script's background (`syncnode watch &`) shells have programs ignore Ctrl-C, and \
             so does this one; SIGTERM ends it there too.
             """)
 
