@@ -75,6 +75,38 @@ import Testing
         try b.expectSound(workspace.authors)
     }
 
+    /// A field of two columns, of which one value travels in the body: that one is known, and kept, though the other is awaited.
+    @Test func whatIsLostWhileAwaitedKeepsWhatItsBodyHolds() throws {
+        let workspace = try TestWorkspace()
+        let (a, b, c) = (try workspace.replica("a"), try workspace.replica("b"), try workspace.replica("c"))
+        try a.execute("INSERT INTO notes(id, due_on, due_precision) VALUES ('n1', 'small', ?)", [Self.large("x")])
+        try a.seal()
+        try a.execute("UPDATE notes SET due_on = 'later', due_precision = 'day'")
+        try a.seal()
+        let changeSets = try a.outgoing(lackedBy: VersionVector(), maximumBytes: .max).changeSets.map(\.sealed)
+        _ = try apply([changeSets[0]], to: b, workspace)
+        #expect(try b.status().awaiting == 1)
+        workspace.clock.advance(10_000)
+        try c.execute("INSERT INTO notes(id, due_on, due_precision) VALUES ('n1', 'of c', 'day')")
+        try workspace.pull(b, from: c)
+        let kept = try b.read {
+            try $0.query(
+                """
+                SELECT v.absent, v.value FROM sync_conflict_values v JOIN sync_conflicts c ON c.number = v.conflict
+                JOIN sync_fields f ON f.number = c.field WHERE f.name = 'due' ORDER BY v.ordinal
+                """
+            ).map(\.values)
+        }
+        #expect(kept == [[.integer(0), Value("small")], [.integer(1), .null]])
+        try b.expectSound(workspace.authors)
+        for (receiver, sender) in [(b, a), (a, b), (c, b)] { try workspace.pull(receiver, from: sender) }
+        #expect(try b.ledgerText() == a.ledgerText())
+        for replica in [a, b, c] {
+            try replica.expectSound(workspace.authors)
+            #expect(try replica.contents("notes") == b.contents("notes"))
+        }
+    }
+
     @Test func whoAwaitsSendsTheValueAsAbsentOnwards() throws {
         let workspace = try TestWorkspace()
         let (a, changeSets) = try superseded(workspace)

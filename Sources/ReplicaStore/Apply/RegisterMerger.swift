@@ -61,7 +61,8 @@ final class RegisterMerger {
         let alive = kind != .delete
         let wins = try merge(
             Self.aliveness, version, .init(content: .existence(alive: alive), isInsert: kind == .insert), row, state,
-            newValues: { [.present(.integer(alive ? 1 : 0))] }, oldValues: { [.present(.integer(before ? 1 : 0))] })
+            newValues: { [.present(.integer(alive ? 1 : 0))] }, oldValues: { _ in [.present(.integer(before ? 1 : 0))] }
+        )
         guard wins, alive != state.alive else { return }
         if alive {
             try row.store.raise(row.id, row: state.row)
@@ -86,8 +87,8 @@ final class RegisterMerger {
         let wins = try merge(
             (field.number, field.name), version, .init(content: .cells(cells), isInsert: kind == .insert), row, state,
             newValues: { values },
-            oldValues: {
-                guard !awaited, let present else { return field.columns.map { _ in .absent } }
+            oldValues: { lost in
+                guard !awaited, let present else { return try signedValues(lost, field, row) }
                 return present.map { .present($0) }
             })
         guard wins else { return }
@@ -113,6 +114,13 @@ final class RegisterMerger {
         try transaction.setValues(new, of: field, row.id, state, row.table)
     }
 
+    /// What is known of a write whose values did not arrive: those that its signed body holds.
+    private func signedValues(_ version: Version, _ field: CompiledField, _ row: Row) throws -> [LedgerValue] {
+        let written = try contents.written(by: version, table: row.table.name, id: row.id, field: field.name)
+        guard case .cells(let cells)? = written?.content else { return field.columns.map { _ in .absent } }
+        return cells.map { if case .inline(let value) = $0 { .present(value) } else { .absent } }
+    }
+
     private func presentValues(_ field: CompiledField, _ row: Row, _ state: RowState) throws -> [Value]? {
         field.positions.isEmpty
             ? try Parking.values(of: field, row: state.row, of: row.table, transaction.writer)
@@ -122,7 +130,7 @@ final class RegisterMerger {
     /// Returns whether the newcomer wins.
     private func merge(
         _ field: (number: Int64, name: String), _ version: Version, _ newcomer: LoggedContents.Written, _ row: Row,
-        _ state: RowState, newValues: () -> [LedgerValue], oldValues: () throws -> [LedgerValue]
+        _ state: RowState, newValues: () -> [LedgerValue], oldValues: (Version) throws -> [LedgerValue]
     ) throws -> Bool {
         let origins = transaction.origins
         let writer = transaction.writer
@@ -160,7 +168,8 @@ final class RegisterMerger {
         if let lost = outcome.newlyLost {
             try ledger.add(
                 lost, table: row.table, id: row.id, row: state.row, field: field,
-                values: lost.version == version ? newValues() : try oldValues(), differs: differs(from: lost.version))
+                values: lost.version == version ? newValues() : try oldValues(lost.version),
+                differs: differs(from: lost.version))
         }
         return outcome.wins
     }

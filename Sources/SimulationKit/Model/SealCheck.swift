@@ -21,7 +21,14 @@ extension Simulation {
         guard !own.isEmpty || looksAside else { return [] }
         var bodies: [[UInt8]] = []
         var aside: [[UInt8]] = []
+        // A replica numbers its origins in the order it takes them: stamps do not tell, where the clock was ahead.
+        var places: [Origin: Int64] = [:]
         try replica.read { reader in
+            for row in try reader.query("SELECT origin, number FROM sync_origins") {
+                if let origin = Self.blob(row[0]).flatMap({ Origin(bytes: $0) }), case .integer(let number) = row[1] {
+                    places[origin] = number
+                }
+            }
             for (origin, _) in own {
                 let known = node.witness.checked[origin] ?? .zero
                 bodies += try reader.query(
@@ -47,7 +54,12 @@ extension Simulation {
             !library.knows(digest) || changeSet.header.origin == present && node.witness.sealed[digest] == nil
         }
         let fresh = (added + (try aside.map(read)).filter { node.witness.sealed[$0.0] == nil })
-            .sorted { $0.1.header.firstStamp < $1.1.header.firstStamp }
+            .sorted { one, other in
+                func place(_ header: ChangeSetHeader) -> (Int64, SequenceNumber) {
+                    (places[header.origin] ?? .max, header.sequence)
+                }
+                return place(one.1.header) < place(other.1.header)
+            }
         return try fresh.map { digest, changeSet in
             let dot = changeSet.header.dot
             let entry =
