@@ -196,12 +196,13 @@ extension Simulation {
         }
     }
 
-    /// What counts again is not written a second time.
+    /// What counts again is not written a second time, and wins or loses by its stamp like anything else.
     func forgetDebts(_ node: SimulatedNode, _ applied: VersionVector) {
-        guard !node.witness.owed.isEmpty else { return }
-        node.witness.owed = node.witness.owed.filter { _, write in
-            !applied.contains(write.dot) || entry(write.dot, at: node)?.digest != write.digest
+        func counts(_ dot: Dot, _ digest: Digest) -> Bool {
+            applied.contains(dot) && entry(dot, at: node)?.digest == digest
         }
+        node.witness.owed = node.witness.owed.filter { !counts($1.dot, $1.digest) }
+        node.witness.takenBack = node.witness.takenBack.filter { !counts($1.dot, $0) }
     }
 
     /// Forgets the deletes of rows that are gone: nobody needs to write them again.
