@@ -25,6 +25,7 @@ import Testing
         Pinned("a cut is raised", 35),
         Pinned("a node joins late, and another is put out", 38),
         Pinned("a clock is a year ahead", 43),
+        Pinned("a write lost while one of its two values was awaited", 100_940, nodes: 5, steps: 500),
     ]
 
     /// Each is run once, for all that is asked of it.
