@@ -123,12 +123,15 @@ extension Simulation {
     ) {
         var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
         var former: [Digest: Library.Entry] = [:]
+        /// Of these, what was there until now.
+        var present: Set<Digest> = []
         let earlier = node.witness.takenBack
         for (digest, taken) in earlier { former[digest] = library[taken.dot].first { $0.digest == digest } }
         for (origin, last) in old.sorted {
             for sequence in 1...last.rawValue {
                 if let entry = entry(Dot(origin: origin, sequence: SequenceNumber(sequence)), at: node) {
                     former[entry.digest] = entry
+                    present.insert(entry.digest)
                 }
             }
         }
@@ -165,7 +168,8 @@ extension Simulation {
                     isLess($0.write, $1.write)
                 })
             else { return nil }
-            return (best.write, best.isOwnAndGone, !all.contains { isLess(best.write, $0.write) })
+            let stood = all.map(\.write).filter { present.contains($0.digest) }.max(by: isLess)
+            return (best.write, best.isOwnAndGone, stood?.digest == best.write.digest)
         }
         node.witness.supplements = [:]
         if inTurn {
