@@ -23,7 +23,7 @@ final class SimulatedNode {
     var sessions: [SimulatedSession] = []
     /// What is known of its replica without asking it.
     var witness = Witness()
-    /// A transaction that failed at its commit: after a crash it may turn out to have happened.
+    /// A transaction that failed at its commit: after a crash, or on a copy of the disk, it may turn out to have happened.
     var doubtful: Doubtful?
     /// Joined the workspace, at some time.
     var hasJoined = false
@@ -53,6 +53,7 @@ final class SimulatedNode {
     struct Backup {
         let files: [String: [UInt8]]
         let witness: Witness
+        let doubtful: Doubtful?
         let tables: [Table]
     }
 

@@ -56,7 +56,8 @@ extension Simulation {
         guard let backup = node.backup, random.chance(600) else {
             trace.note("\(node.name) is backed up")
             node.backup = SimulatedNode.Backup(
-                files: node.machine.disk.snapshot(), witness: node.witness, tables: node.tables)
+                files: node.machine.disk.snapshot(), witness: node.witness, doubtful: node.doubtful,
+                tables: node.tables)
             return
         }
         try crash(node, losesPower: false)
@@ -65,7 +66,7 @@ extension Simulation {
         node.machine.disk.restore(backup.files)
         // What was sealed since is gone from here; it comes back from whoever has it.
         takenBack.formUnion(node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil })
-        node.doubtful = nil
+        node.doubtful = backup.doubtful
         node.witness = backup.witness
         node.tables = backup.tables
     }
@@ -100,6 +101,7 @@ extension Simulation {
         other.certificate = node.certificate
         other.tables = node.tables
         other.witness = node.witness
+        other.doubtful = node.doubtful
         other.machine.disk.restore(node.machine.disk.snapshot())
         other.hasJoined = true
     }
