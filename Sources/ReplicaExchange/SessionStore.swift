@@ -19,9 +19,26 @@ public final class SessionStore: Sendable {
 
     private struct KnownRoster {
         /// The replica's, when it was read.
-        var mark: String
-        var roster: Roster
-        var forks: [KnownFork]
+        let mark: String
+        let roster: Roster
+        let forks: [KnownFork]
+
+        /// Equal where two nodes know the same records and fork proofs.
+        var digest: [UInt8] {
+            forks.isEmpty
+                ? roster.digest.bytes
+                : SHA256.digest(roster.digest.bytes + forks.flatMap { $0.proof.name.bytes }).bytes
+        }
+    }
+
+    /// What came of records that were merged.
+    public struct RosterMerge: Sendable {
+        /// What cuts among them did to the replica.
+        public let rewind: Rewind?
+        /// The roster's digest before, if nothing but these records was added to it.
+        let before: [UInt8]?
+        /// The roster's digest now.
+        let digest: [UInt8]
     }
 
     /// Reads the roster.
@@ -40,40 +57,35 @@ public final class SessionStore: Sendable {
     /// The forks that are proven, as last read.
     public var forks: [KnownFork] { knownRoster.withLock { $0.forks } }
 
-    /// Equal where two nodes know the same records and fork proofs.
-    var rosterDigest: [UInt8] {
-        knownRoster.withLock { known in
-            known.forks.isEmpty
-                ? known.roster.digest.bytes
-                : SHA256.digest(known.roster.digest.bytes + known.forks.flatMap { $0.proof.name.bytes }).bytes
-        }
-    }
-
     /// Reads the roster's records again where there are new ones.
     @discardableResult
-    public func refreshRoster() throws -> Roster {
+    public func refreshRoster() throws -> Roster { try refreshed().roster }
+
+    private func refreshed() throws -> KnownRoster {
         let mark = try replica.rosterMark()
-        if let current = knownRoster.withLock({ $0.mark == mark ? $0.roster : nil }) { return current }
+        if let current = knownRoster.withLock({ $0.mark == mark ? $0 : nil }) { return current }
         let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
-        let forks = try replica.forks()
-        knownRoster.withLock { $0 = KnownRoster(mark: mark, roster: merge.roster, forks: forks) }
-        return merge.roster
+        let known = KnownRoster(mark: mark, roster: merge.roster, forks: try replica.forks())
+        knownRoster.withLock { $0 = known }
+        return known
     }
 
-    /// What peers are sent: certificates and revocations, and then fork proofs, whose signers stand in the former.
-    public func rosterRecords() throws -> [[UInt8]] {
-        try refreshRoster().records.map(\.bytes) + forks.map(\.proof.bytes)
+    /// What peers are sent: certificates and revocations, and then fork proofs, whose signers stand in the former; and the digest
+    /// of all these.
+    public func rosterRecords() throws -> (records: [[UInt8]], digest: [UInt8]) {
+        let known = try refreshed()
+        return (known.roster.records.map(\.bytes) + known.forks.map(\.proof.bytes), known.digest)
     }
 
     /// Checks records and keeps those that the authority signed, and fork proofs that hold.
     ///
-    /// - Returns: what cuts among them did to the replica.
     /// - Throws: `CertificateRefusal` or `ForkProofError` of the first that is neither.
     @discardableResult
-    public func mergeRoster(_ records: [[UInt8]]) throws -> Rewind? {
+    public func mergeRoster(_ records: [[UInt8]]) throws -> RosterMerge {
         let isProof = { (bytes: [UInt8]) in bytes.starts(with: ForkProof.magic) }
-        let merge = try refreshRoster().merging(records: records.filter { !isProof($0) })
-        let known = Set(forks.map(\.proof.bytes))
+        let before = try refreshed()
+        let merge = before.roster.merging(records: records.filter { !isProof($0) })
+        let known = Set(before.forks.map(\.proof.bytes))
         var proofs: [ForkProof] = []
         var refusal: (any Error)? = merge.rejected.first?.refusal
         for record in records where isProof(record) && !known.contains(record) && refusal == nil {
@@ -88,8 +100,12 @@ public final class SessionStore: Sendable {
         // All at once, so that a replica is rewound once. What is sound is kept, whatever came with it.
         let rewind = try replica.learn(records: merge.added.map(\.bytes), proofs: proofs)
         if let refusal { throw refusal }
-        try refreshRoster()
-        return rewind
+        let now = try refreshed()
+        // Another session may have merged at the same time.
+        let isAllThatCame =
+            now.roster.digest == merge.roster.digest
+            && now.forks.map(\.proof).allSatisfy { known.contains($0.bytes) || proofs.contains($0) }
+        return RosterMerge(rewind: rewind, before: isAllThatCame ? before.digest : nil, digest: now.digest)
     }
 
     /// Whether a proof speaks of a node that the roster lets write: of others nothing is accepted anyway.
@@ -126,23 +142,24 @@ public final class SessionStore: Sendable {
     public func begin(_ exchange: ExchangeState, with peer: NodeID) throws -> (LocalState, PeerMemory) {
         let standing = try replica.standing()
         exchange.begin(rewinds: standing.rewinds)
-        return (localState(standing, for: peer), try memory(of: peer))
+        return (try localState(standing, for: peer), try memory(of: peer))
     }
 
     /// What a session is told of a replica that changed.
     public func change(_ exchange: ExchangeState, with peer: NodeID) throws -> SessionInput {
         let standing = try replica.standing()
-        return exchange.isVoid(standing.rewinds) ? .rewound : .localChanged(localState(standing, for: peer))
+        return exchange.isVoid(standing.rewinds) ? .rewound : .localChanged(try localState(standing, for: peer))
     }
 
-    /// What this replica holds, as a session with a peer is concerned. The roster's digest is as last read.
-    func localState(_ standing: ReplicaStanding, for peer: NodeID) -> LocalState {
+    /// What this replica holds, as a session with a peer is concerned. The roster is read after it, so that no author's change
+    /// sets go out before its certificate.
+    func localState(_ standing: ReplicaStanding, for peer: NodeID) throws -> LocalState {
         let thirdNodes = standing.met.lazy.filter { $0.node != peer }.map {
             ThirdNode(node: $0.node, applied: $0.safe, asOf: $0.at)
         }
         return LocalState(
             applied: standing.applied, safeBelow: SafeBelow(applied: standing.applied, safe: standing.safe),
-            rosterDigest: rosterDigest, schemaDigest: standing.schemaDigest.bytes, held: standing.held,
+            rosterDigest: try refreshed().digest, schemaDigest: standing.schemaDigest.bytes, held: standing.held,
             thirdNodes: Array(thirdNodes.prefix(FrameLimits.thirdNodes)), awaited: standing.awaited,
             suspicions: standing.suspicions.map { Dot(origin: $0.origin, sequence: $0.differs) },
             histories: SHA256.digest(standing.heads.digestInput).first)

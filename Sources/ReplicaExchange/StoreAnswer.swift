@@ -32,7 +32,11 @@ extension SessionStore {
         case .readOutgoing(let request): answering { [.outgoing(try self.outgoing(request))] }
         case .countBacklog(let vector, let skipping):
             answering { [.backlogCounted(try self.backlog(lackedBy: vector, skipping: skipping))] }
-        case .readRoster: answering { [.rosterRead(try self.rosterRecords())] }
+        case .readRoster:
+            answering {
+                let (records, digest) = try self.rosterRecords()
+                return [.rosterRead(records, digest: digest)]
+            }
         case .mergeRoster(let records): answering { [try self.merge(records, exchange, with: peer)] }
         case .readSigned(let dot): answering { [.signedRead(try self.replica.signedChangeSet(dot))] }
         case .checkHistories(let vector, let digest):
@@ -113,9 +117,9 @@ extension SessionStore {
     private func merge(
         _ records: [[UInt8]], _ exchange: ExchangeState, with peer: NodeID
     ) throws -> SessionInput {
-        let rewind: Rewind?
+        let merged: RosterMerge
         do {
-            rewind = try mergeRoster(records)
+            merged = try mergeRoster(records)
         } catch let refusal as CertificateRefusal {
             return .rosterRefused("\(refusal)")
         } catch let refusal as ForkProofError {
@@ -123,8 +127,10 @@ extension SessionStore {
         }
         let standing = try replica.standing()
         if exchange.isVoid(standing.rewinds) { return .rewound }
-        let hasReleased = rewind.map { $0.released > 0 || $0.rewritten > 0 } ?? false
-        return .rosterMerged(digest: rosterDigest, released: hasReleased ? localState(standing, for: peer) : nil)
+        let hasReleased = merged.rewind.map { $0.released > 0 || $0.rewritten > 0 } ?? false
+        return .rosterMerged(
+            digest: merged.digest, before: merged.before,
+            released: hasReleased ? try localState(standing, for: peer) : nil)
     }
 
     /// Goes on with the search for a fork; a proof that is found cuts its origin off here, and ends the session.

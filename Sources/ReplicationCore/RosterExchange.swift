@@ -16,6 +16,9 @@ struct RosterExchange: Sendable {
     private var receivedBytes = 0
     /// This side's roster went out in this session, as it was with this digest.
     private var toldDigest: [UInt8]?
+    /// What was told, with what came of the peer since: what the peer ends with as well. Nil where other records may have come
+    /// in here meanwhile, from another session.
+    private var jointDigest: [UInt8]?
     private(set) var peerDigest: [UInt8] = []
 
     /// Both sides have nothing more to tell or merge.
@@ -44,10 +47,16 @@ struct RosterExchange: Sendable {
     }
 
     /// The frames for this side's roster; nil where they were not asked for.
-    mutating func frames(_ records: [[UInt8]], digest: [UInt8]) -> [ExchangeFrame]? {
+    ///
+    /// - Parameters:
+    ///   - digest: of these records.
+    ///   - ours: the roster's now: what came in while they were read is told next.
+    mutating func frames(_ records: [[UInt8]], digest: [UInt8], ours: [UInt8]) -> [ExchangeFrame]? {
         guard sending == .reading else { return nil }
         sending = .nothing
         toldDigest = digest
+        jointDigest = digest
+        changed(to: ours)
         let step = FrameLimits.rosterRecordsInFrame
         var frames: [ExchangeFrame] = []
         var start = 0
@@ -88,14 +97,16 @@ struct RosterExchange: Sendable {
         return next.records
     }
 
-    /// The store has merged; `ours` is the digest now. False: nothing was asked.
-    mutating func merged(ours: [UInt8]) -> Bool {
+    /// The store has merged; `ours` is the digest now, and `before` was what nothing but these records was added to. False: nothing
+    /// was asked.
+    mutating func merged(before: [UInt8]?, ours: [UInt8]) -> Bool {
         guard let done = merging else { return false }
         merging = nil
+        jointDigest = jointDigest == before ? jointDigest.map { _ in ours } : nil
         guard !done.more else { return true }
         awaitsPeer = false
         peerDigest = done.digest
-        if toldDigest != nil {
+        if jointDigest == ours {
             // The peer has our records and merges them into its own: it ends with what we end with.
             toldDigest = ours
             peerDigest = ours

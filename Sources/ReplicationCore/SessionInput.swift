@@ -19,12 +19,14 @@ public enum SessionInput: Sendable {
     case applied(ApplyReport)
     /// Answers `SessionOutput.applyBatch`: nothing of the batch was kept, or only what stands before the failure.
     case applyFailed(ApplyFailure)
-    /// Answers `SessionOutput.readRoster`.
-    case rosterRead([[UInt8]])
+    /// Answers `SessionOutput.readRoster`, with the digest of just these records.
+    case rosterRead([[UInt8]], digest: [UInt8])
     /// Answers `SessionOutput.mergeRoster` with the roster's digest now.
     ///
-    /// - Parameter released: what the replica holds now, where a record let in what was held.
-    case rosterMerged(digest: [UInt8], released: LocalState? = nil)
+    /// - Parameters:
+    ///   - before: its digest before, if nothing but these records made the difference; nil where others may have come, too.
+    ///   - released: what the replica holds now, where a record let in what was held.
+    case rosterMerged(digest: [UInt8], before: [UInt8]?, released: LocalState? = nil)
     /// Answers `SessionOutput.mergeRoster`: a record that no authority signed.
     case rosterRefused(String)
     /// Asks the peer; its answer comes as `SessionEvent.answered`. One at a time.

@@ -131,16 +131,18 @@ public struct SyncSession: Sendable {
             if phase == .counting { answer(backlog: backlog) }
         case .applied(let report): applied(report)
         case .applyFailed(let failure): try applyFailed(failure)
-        case .rosterRead(let records):
-            for frame in roster.frames(records, digest: local.rosterDigest) ?? [] where canSend { send(frame) }
-        case .rosterMerged(let digest, let released):
+        case .rosterRead(let records, let digest):
+            for frame in roster.frames(records, digest: digest, ours: local.rosterDigest) ?? [] where canSend {
+                send(frame)
+            }
+        case .rosterMerged(let digest, let before, let released):
             if let released {
                 localChanged(released)
                 // It was here, and is of this session though it was held when both greeted.
                 if !outbound.isEndTold { target = local.applied }
             }
             local.rosterDigest = digest
-            _ = roster.merged(ours: digest)
+            _ = roster.merged(before: before, ours: digest)
         case .rosterRefused(let reason): throw Violation(.roster, reason)
         case .ask(let question): ask(question)
         case .compared(let answer): compared(answer)

@@ -43,7 +43,7 @@ import Testing
                     case .readOutgoing(let request): inputs.insert(.outgoing(replica.read(request)), at: 0)
                     case .countBacklog(let vector, let skipping):
                         inputs.insert(.backlogCounted(replica.backlog(lackedBy: vector, skipping: skipping)), at: 0)
-                    case .mergeRoster: inputs.insert(.rosterMerged(digest: [1]), at: 0)
+                    case .mergeRoster: inputs.insert(.rosterMerged(digest: [1], before: nil), at: 0)
                     case .send(let frame): _ = FrameCodec.encode(frame)
                     default: break
                     }
@@ -90,8 +90,8 @@ import Testing
             return .localChanged(replica.state)
         case 2: return .backlogCounted(.none)
         case 3: return .outgoing(OutgoingBatch(changeSets: [], reachedEnd: Bool.random(using: &random)))
-        case 4: return .rosterRead([[1]])
-        case 5: return .rosterMerged(digest: [2])
+        case 4: return .rosterRead([[1]], digest: [1])
+        case 5: return .rosterMerged(digest: [2], before: [1])
         default: return .frame(randomFrame(&random, replica))
         }
     }

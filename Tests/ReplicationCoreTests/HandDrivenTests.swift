@@ -201,10 +201,34 @@ private struct Hand {
         }
         var applies: Bool { hand.outputs.contains { if case .applyBatch = $0 { true } else { false } } }
         #expect(!applies)
-        hand.give(.rosterMerged(digest: [8]))
+        hand.give(.rosterMerged(digest: [8], before: nil))
         #expect(!applies)
-        hand.give(.rosterMerged(digest: [9]))
+        hand.give(.rosterMerged(digest: [9], before: [8]))
         #expect(applies)
+    }
+
+    /// What another session brings in while the peer's records are merged was not told to this peer, and its author's change
+    /// sets would be refused there.
+    @Test(arguments: [false, true]) func whatAnotherSessionBroughtInMeanwhileIsTold(bringsMore: Bool) {
+        var hand = Hand(.live)
+        func reads() -> Bool { hand.outputs.contains { if case .readRoster = $0 { true } else { false } } }
+        var state = hand.replica.state
+        state.rosterDigest = [1]
+        hand.give(.localChanged(state))
+        #expect(reads())
+        hand.give(.rosterRead([[1]], digest: [1]))
+        #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
+        hand.give(.frame(.rosterRecords(RosterRecords(records: [[2]], digest: [2]))))
+        hand.give(.rosterMerged(digest: [3], before: bringsMore ? nil : [1]))
+        #expect(reads() == bringsMore)
+        // Nor is what changed while the records were read.
+        guard bringsMore else { return }
+        state.rosterDigest = [4]
+        hand.give(.localChanged(state))
+        hand.give(.rosterRead([[1], [2], [3]], digest: [3]))
+        #expect(hand.sent.map(\.name) == ["roster records"] && reads())
+        hand.give(.rosterRead([[1], [2], [3], [4]], digest: [4]))
+        #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
     }
 
     @Test func aFloodOfRosterRecordsEnds() {

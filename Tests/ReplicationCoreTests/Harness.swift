@@ -122,12 +122,15 @@ final class Endpoint {
             }
         case .readRoster:
             world.schedule(after: 100) { [self] in
-                give(.rosterRead(replica.roster.sorted { $0.lexicographicallyPrecedes($1) }))
+                give(
+                    .rosterRead(
+                        replica.roster.sorted { $0.lexicographicallyPrecedes($1) }, digest: replica.rosterDigest))
             }
         case .mergeRoster(let records):
             world.schedule(after: jitter(1_000)) { [self] in
+                let before = replica.rosterDigest
                 replica.roster.formUnion(records)
-                give(.rosterMerged(digest: replica.rosterDigest))
+                give(.rosterMerged(digest: replica.rosterDigest, before: before))
                 network.changed(replica)
             }
         case .checkHistories(let vector, let digest):

@@ -83,7 +83,9 @@ private struct SessionScript {
         case 6:
             try handle(
                 source.pick([
-                    .stop, .rosterMerged(digest: [9]), .backlogCounted(.none), .rosterRead([[1]]), .rewound,
+                    .stop, .rosterMerged(digest: [9], before: nil), .backlogCounted(.none),
+                    .rosterRead([[1]], digest: [1]),
+                    .rewound,
                     .askSigned(Dot(origin: SampleFrames.origin(2), sequence: SequenceNumber(5))),
                 ]))
         case 7: try deliver(bytes: source.run())
@@ -152,7 +154,7 @@ private struct SessionScript {
                     ApplyReport(applied: local.applied, held: [], received: Tally(changeSets: UInt64(batch.count)))))
         case .readOutgoing(let request): try handle(.outgoing(outgoing(request)))
         case .countBacklog: try handle(.backlogCounted(Backlog(changeSets: 1, changes: 1, bytes: 1, oldest: nil)))
-        case .readRoster: try handle(.rosterRead([[1], [2]]))
+        case .readRoster: try handle(.rosterRead([[1], [2]], digest: local.rosterDigest))
         case .compare: try handle(.compared(.catchingUp))
         case .readSigned(let dot): try handle(.signedRead(Self.signed(dot)))
         case .readAgain(let dot):
@@ -167,7 +169,11 @@ private struct SessionScript {
         case .examineAnswer(let dot, _):
             let next = Dot(origin: dot.origin, sequence: SequenceNumber(UInt64(source.below(8))))
             try handle(failing ? .rewound : .examined(next: source.flag() ? next : nil))
-        case .mergeRoster: try handle(failing ? .rosterRefused("no") : .rosterMerged(digest: [UInt8(source.below(3))]))
+        case .mergeRoster:
+            try handle(
+                failing
+                    ? .rosterRefused("no")
+                    : .rosterMerged(digest: [UInt8(source.below(3))], before: source.flag() ? nil : [1]))
         default: break
         }
     }
