@@ -102,11 +102,11 @@ struct RosterExchange: Sendable {
     mutating func merged(before: [UInt8]?, ours: [UInt8]) -> Bool {
         guard let done = merging else { return false }
         merging = nil
-        jointDigest = jointDigest == before ? jointDigest.map { _ in ours } : nil
+        jointDigest = jointDigest != nil && jointDigest == before ? ours : nil
         guard !done.more else { return true }
         awaitsPeer = false
         peerDigest = done.digest
-        if jointDigest == ours {
+        if jointDigest != nil {
             // The peer has our records and merges them into its own: it ends with what we end with.
             toldDigest = ours
             peerDigest = ours
