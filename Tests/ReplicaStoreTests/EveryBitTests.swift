@@ -194,6 +194,8 @@ import Testing
             } catch let error as SQLError {
                 #expect(error.isCorrupt || error.primaryCode == 1 || error.primaryCode == 10, "\(error)")
                 found += 1
+            } catch {
+                Issue.record("seed \(random.seed): bit \(bit) of byte \(place): \(error)")
             }
         }
         #expect(found > 75, "\(found)")

@@ -50,6 +50,49 @@ import Testing
         try a.expectSound(workspace.authors)
     }
 
+    // MARK: Bits that flip in what is held
+
+    @Test func whatReadsNoMoreStopsNothing() throws {
+        let workspace = try TestWorkspace()
+        var a = try workspace.replica("a")
+        var forger = Forger(workspace.authors)
+        let ahead = forger.write(.insert, "links", "f1", [("target", Value("x"))], at: workspace.stamp(Self.year))
+        let held = try apply([ahead], to: a, workspace).held
+        try a.flipBit(of: "body", in: "sync_held", where: "1")
+        try a.close()
+
+        // Its time comes: it stays as it is, `verify` names it, and whatever else comes is taken.
+        workspace.clock.advance(Self.year * 1000)
+        a = try reopen(a, with: [TestTables.notes, TestTables.links])
+        #expect(try a.held().map(\.dot) == held.map(\.dot))
+        let findings = try a.verify(authors: workspace.authors).findings
+        #expect(findings.map(\.table) == ["sync_held"] && findings[0].dot == held[0].dot, "\(findings)")
+        var other = Forger(workspace.authors)
+        #expect(try apply([other.write(at: workspace.stamp(1))], to: a, workspace).changeSets == 1)
+        #expect { try a.heldContents(held[0].dot) } throws: { ($0 as? ReplicaError)?.code == .damaged }
+
+        // Sent again, it is applied, and nobody is said to have written two histories.
+        let report = try apply([ahead], to: a, workspace)
+        #expect(report.changeSets == 1 && report.forks.isEmpty)
+        #expect(try a.held().isEmpty)
+        try a.expectSound(workspace.authors)
+    }
+
+    @Test func whatReadsNoMoreIsHeldAnewWhenItComesAgain() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        var forger = Forger(workspace.authors)
+        let ahead = forger.write(.insert, "links", "f1", [("target", Value("x"))], at: workspace.stamp(Self.year))
+        _ = try apply([ahead], to: a, workspace)
+        try a.flipBit(of: "body", in: "sync_held", where: "1")
+        _ = try apply([ahead], to: a, workspace)
+        try a.expectSound(workspace.authors)
+        workspace.clock.advance(Self.year * 1000)
+        #expect(try a.releaseHeld().changeSets == 1)
+        #expect(try a.held().isEmpty)
+        try a.expectSound(workspace.authors)
+    }
+
     @Test func exactlyTheBoundIsTaken() throws {
         let workspace = try TestWorkspace()
         let a = try workspace.replica("a")

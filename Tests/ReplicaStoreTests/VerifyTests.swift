@@ -43,6 +43,22 @@ import Testing
         #expect(!report.isSound, sourceLocation: sourceLocation)
     }
 
+    @Test func whoeverReadsADamagedLogIsToldSo() throws {
+        let workspace = try TestWorkspace()
+        let a = try replica(workspace)
+        try a.flipBit(of: "body", in: "sync_change_sets", where: "position = 1")
+        func expectDamaged(_ body: () throws -> Void, sourceLocation: SourceLocation = #_sourceLocation) {
+            #expect(sourceLocation: sourceLocation) {
+                try body()
+            } throws: { error in
+                guard let error = error as? ReplicaError else { return false }
+                return error.code == .damaged && error.description.contains("position 1 of the log")
+            }
+        }
+        expectDamaged { _ = try a.outgoing(lackedBy: VersionVector(), maximumBytes: 1 << 20) }
+        expectDamaged { _ = try a.log(after: 0, limit: 10) }
+    }
+
     @Test func aSoundReplicaIsCounted() throws {
         let workspace = try TestWorkspace()
         let replica = try replica(workspace)

@@ -82,14 +82,28 @@ enum HeldStore {
         return firsts.map(\.held).filter { void[$0.dot.origin] == nil }
     }
 
-    /// What is held under a name: its number, the digest of its body, and whether this replica sealed it.
-    static func find(_ dot: Dot, _ reader: Reader) throws -> (number: Int64, digest: Digest, wasSealedHere: Bool)? {
+    /// What is held under a name.
+    struct Found {
+        let number: Int64
+        let body: [UInt8]
+        /// This replica sealed it.
+        let wasSealedHere: Bool
+        /// A cut took it back.
+        let wasTakenBack: Bool
+
+        /// A bit may have flipped in it since it was proven.
+        var isReadable: Bool { (try? ChangeSetCodec.check(body)) != nil }
+
+        func isBody(of changeSet: ProvenChangeSet) -> Bool { body == changeSet.sealed.body }
+    }
+
+    static func find(_ dot: Dot, _ reader: Reader) throws -> Found? {
         let row = try reader.query(
-            "SELECT number, body, received_from FROM sync_held WHERE origin = ? AND seq = ?",
+            "SELECT number, body, received_from, taken_back FROM sync_held WHERE origin = ? AND seq = ?",
             [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
         ).first
-        guard let number = row?[0].integer, let body = row?[1].bytes else { return nil }
-        return (number, SHA256.digest(body), row?[2] == .null)
+        guard let row, let number = row[0].integer, let body = row[1].bytes else { return nil }
+        return Found(number: number, body: body, wasSealedHere: row[2] == .null, wasTakenBack: row[3] != .null)
     }
 
     /// One step down the index for each origin, however much of it is held.
@@ -112,16 +126,22 @@ enum HeldStore {
 
     // MARK: Holding and dropping
 
+    /// Of two contents of one name the first stays, unless it reads no more: then others sent it again.
+    ///
     /// - Parameter bound: how much may be held of its author; nil for what this node itself sets aside.
     /// - Throws: `ApplyViolation` of kind `.heldEnough` where that much is held already.
     static func hold(
         _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
         within bound: HeldBound?, at time: WallClock, in writer: Writer
     ) throws {
+        if let other = try find(held.dot, writer) {
+            guard !other.wasTakenBack, !other.isReadable else { return }
+            try drop(other.number, in: writer)
+        }
         try bound?.check(held.dot, writer)
         try writer.execute(
             """
-            INSERT OR IGNORE INTO sync_held(origin, seq, cause, detail, release_at, waits_origin, waits_seq, tried_under,
+            INSERT INTO sync_held(origin, seq, cause, detail, release_at, waits_origin, waits_seq, tried_under,
                 received_at, received_from, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [.blob(held.dot.origin.bytes), .integer(Int64(bitPattern: held.dot.sequence.rawValue))]
@@ -129,7 +149,6 @@ enum HeldStore {
                     .integer(time.milliseconds), peer.map { .blob($0.bytes) } ?? .null,
                     .blob(changeSet.sealed.signature), .blob(changeSet.sealed.body),
                 ])
-        guard writer.changedRowCount == 1 else { return }
         let number = writer.lastInsertedRow
         try HeldBound.count(held.dot.origin.node, changeSets: 1, bytes: changeSet.heldBytes, in: writer)
         for (ordinal, value) in changeSet.sealed.values.enumerated() {
@@ -181,7 +200,7 @@ enum HeldStore {
         _ changeSet: ProvenChangeSet, _ held: HeldChangeSet, until release: HeldRelease, from peer: NodeID?,
         _ place: TakenBack, at time: WallClock, in writer: Writer
     ) throws {
-        if let other = try find(held.dot, writer), other.digest != changeSet.digest {
+        if let other = try find(held.dot, writer), !other.isBody(of: changeSet) {
             guard peer == nil || held.cause == .forked && !other.wasSealedHere else { return }
             try drop(other.number, in: writer)
         }
@@ -208,7 +227,8 @@ enum HeldStore {
             guard let row, let bytes = row[0].bytes, let place = TakenBack(row[1]) else {
                 throw ReplicaError.damaged("sync_held")
             }
-            try body(number, ChangeSetCodec.decode(bytes), place, row[2].bytes.flatMap { NodeID(bytes: $0) })
+            let changeSet = try ChangeSetCodec.decode(kept: bytes, "change set \(number) of those held")
+            try body(number, changeSet, place, row[2].bytes.flatMap { NodeID(bytes: $0) })
         }
     }
 
@@ -304,7 +324,7 @@ enum HeldStore {
             number: number,
             changeSet: ProvenChangeSet(
                 sealed: SealedChangeSet(body: body, signature: signature, values: values),
-                view: try ChangeSetView(body), digest: SHA256.digest(body)),
+                view: try ChangeSetView(kept: body, "change set \(number) of those held"), digest: SHA256.digest(body)),
             from: row[0].bytes.flatMap { NodeID(bytes: $0) })
     }
 }

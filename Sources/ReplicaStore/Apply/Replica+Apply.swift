@@ -183,11 +183,12 @@ final class Batch {
         }
     }
 
-    /// What waits under the name of what was just applied is the same, or of another history of its origin.
+    /// What waits under the name of what was just applied is the same, or of another history of its origin. Where it reads no
+    /// more nothing tells which, and it is of no use to anyone.
     private func meetHeld(_ changeSet: ProvenChangeSet) throws {
         let dot = changeSet.dot
         guard heldOrigins.contains(dot.origin), let held = try HeldStore.find(dot, writer) else { return }
-        guard held.digest != changeSet.digest else { return try drop(held.number, of: dot.origin) }
+        guard !held.isBody(of: changeSet), held.isReadable else { return try drop(held.number, of: dot.origin) }
         let suspicion = ForkSuspicion(origin: dot.origin, differs: dot.sequence)
         report.forks.append(suspicion)
         try HeldStore.restate(held.number, HeldChangeSet(dot: dot, suspicion), until: .anything, in: writer)
@@ -243,7 +244,17 @@ final class Batch {
             for dot in applied { queue += try HeldStore.waiting(for: dot, writer) }
             applied = []
             guard let number = queue.popFirst() else { return }
-            if let entry = try HeldStore.load(number, writer) { try retry(entry) }
+            if let entry = try readable(number) { try retry(entry) }
+        }
+    }
+
+    /// Nil where it went meanwhile, or reads no more: that one stays as it is, so that whatever else there is can be read, and
+    /// `verify` names it.
+    private func readable(_ number: Int64) throws -> HeldStore.Entry? {
+        do {
+            return try HeldStore.load(number, writer)
+        } catch let error as ReplicaError where error.code == .damaged {
+            return nil
         }
     }
 

@@ -83,8 +83,8 @@ extension Replica {
     private func add(_ proof: ForkProof, _ writer: Writer) throws {
         let fork = proof.fork
         let present = try writer.query("SELECT proof FROM sync_forks WHERE origin = ?", [.blob(fork.origin.bytes)])
-            .first?[0].bytes
-        if let present, try !proof.precedes(ForkProof(bytes: present)) { return }
+            .first
+        if let present, try !proof.precedes(Self.proof(present[0])) { return }
         try writer.execute(
             "INSERT OR REPLACE INTO sync_forks(origin, seq, name, met_at, proof) VALUES (?, ?, ?, ?, ?)",
             [
@@ -96,6 +96,14 @@ extension Replica {
             DELETE FROM sync_forks WHERE substr(origin, 1, 16) = ?1 AND origin NOT IN
             (SELECT origin FROM sync_forks WHERE substr(origin, 1, 16) = ?1 ORDER BY origin LIMIT \(Self.forksOfNode))
             """, [.blob(fork.origin.node.bytes)])
+    }
+
+    /// A proof that is kept here.
+    private static func proof(_ column: Value) throws -> ForkProof {
+        guard let bytes = column.bytes, let proof = try? ForkProof(bytes: bytes) else {
+            throw ReplicaError.damaged("a proof in sync_forks")
+        }
+        return proof
     }
 
     /// A proof made where one side did not answer may lie above the place where the histories part: what it holds is compared
@@ -129,10 +137,8 @@ extension Replica {
     public func forks() throws -> [KnownFork] {
         try read { reader in
             try reader.query("SELECT proof, met_at FROM sync_forks ORDER BY origin").map { row in
-                guard let bytes = row[0].bytes, let at = row[1].integer else {
-                    throw ReplicaError.damaged("sync_forks")
-                }
-                return KnownFork(proof: try ForkProof(bytes: bytes), metAt: WallClock(milliseconds: at))
+                guard let at = row[1].integer else { throw ReplicaError.damaged("sync_forks") }
+                return KnownFork(proof: try Self.proof(row[0]), metAt: WallClock(milliseconds: at))
             }
         }
     }

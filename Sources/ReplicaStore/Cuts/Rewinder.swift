@@ -161,7 +161,8 @@ final class Rewinder {
                     break
                 }
                 try body(
-                    ChangeSetCodec.decode(bytes), SealedChangeSet(body: bytes, signature: signature, values: []),
+                    ChangeSetCodec.decode(kept: bytes, "sequence \(at) of origin \(number) in the log"),
+                    SealedChangeSet(body: bytes, signature: signature, values: []),
                     row[3].bytes.flatMap { NodeID(bytes: $0) })
                 next = at + 1
             }
@@ -309,7 +310,7 @@ final class Rewinder {
         for position in positions.sorted() {
             let body = try writer.query("SELECT body FROM sync_change_sets WHERE position = ?", [.integer(position)])
             guard let body = body.first?[0].bytes else { throw ReplicaError.damaged("sync_change_sets") }
-            let changeSet = try ChangeSetCodec.decode(body)
+            let changeSet = try ChangeSetCodec.decode(kept: body, "position \(position) of the log")
             for part in changeSet.tables {
                 guard let table = transaction.table(named: part.table), let wanted = rows[table.number] else {
                     continue

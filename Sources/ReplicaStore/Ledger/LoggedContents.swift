@@ -91,7 +91,7 @@ final class LoggedContents {
     func readable(_ version: Version, table: String, id: RowID, field: String) throws -> Written? {
         do {
             return try written(by: version, table: table, id: id, field: field)
-        } catch is ChangeSetFormatError {
+        } catch let error as ReplicaError where error.code == .damaged {
             return nil
         }
     }
@@ -105,7 +105,7 @@ final class LoggedContents {
         statement.bind(2, Int64(bitPattern: dot.sequence.rawValue))
         guard let body = try statement.first({ statement.bytes(0) }) else { return nil }
         if decoded.count >= Self.limit { decoded.removeAll() }
-        let result = Decoded(try ChangeSetCodec.decode(body))
+        let result = Decoded(try ChangeSetCodec.decode(kept: body, "\(dot) in the log"))
         decoded[dot] = result
         return result
     }

@@ -68,7 +68,8 @@ extension Replica {
                 }
                 guard try statement.step() else { break }
                 position = statement.integer(0)
-                for part in try ChangeSetCodec.decode(statement.bytes(1)).tables where part.table == table {
+                let changeSet = try ChangeSetCodec.decode(kept: statement.bytes(1), "position \(position) of the log")
+                for part in changeSet.tables where part.table == table {
                     for row in part.rows { report(row.id) }
                 }
             }
@@ -111,7 +112,8 @@ extension Replica {
                     throw ReplicaError.damaged("sync_change_sets")
                 }
                 return LogEntry(
-                    position: position, changeSet: try ChangeSetCodec.decode(body),
+                    position: position,
+                    changeSet: try ChangeSetCodec.decode(kept: body, "position \(position) of the log"),
                     receivedFrom: row[2].bytes.flatMap { NodeID(bytes: $0) }, receivedAt: WallClock(milliseconds: at))
             }
         }

@@ -87,7 +87,7 @@ struct Log {
         guard let (body, signature) = try statement.first({ (statement.bytes(0), statement.bytes(1)) }) else {
             throw ReplicaError.damaged("the log lacks position \(position)")
         }
-        let changeSet = try ChangeSetCodec.decode(body)
+        let changeSet = try ChangeSetCodec.decode(kept: body, "position \(position) of the log")
         return OutgoingChangeSet(
             header: changeSet.header,
             sealed: SealedChangeSet(body: body, signature: signature, values: try values.all(of: changeSet)))
