@@ -60,3 +60,8 @@ public struct RowID: Hashable, Sendable, CustomStringConvertible {
     /// All bytes at once: hashing them one by one, as an array does, costs several times as much.
     public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
+
+extension RowID: Comparable {
+    /// By bytes, as SQLite orders ids.
+    public static func < (one: RowID, other: RowID) -> Bool { one.bytes.lexicographicallyPrecedes(other.bytes) }
+}

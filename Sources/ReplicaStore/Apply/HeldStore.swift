@@ -290,7 +290,7 @@ enum HeldStore {
             ORDER BY origin, seq
             """, [.integer(time.milliseconds), declared, .integer(cutsChanged ? 1 : 0)]
         ).compactMap(\.values[2].integer)
-        for dot in released.sorted(by: { $0.sequence < $1.sequence }) {
+        for dot in released.sorted(by: { ($0.sequence, $0.origin) < ($1.sequence, $1.origin) }) {
             let number = try reader.integer(
                 "SELECT number FROM sync_held WHERE origin = ? AND seq = ?", .blob(dot.origin.bytes),
                 .integer(Int64(bitPattern: dot.sequence.rawValue)))

@@ -57,12 +57,14 @@ enum CutStore {
                 "INSERT INTO sync_cuts(origin, cause, seq) VALUES (?, ?, ?)",
                 [.blob(origin), Value(cause.rawValue), .integer(Int64(bitPattern: sequence.rawValue))])
         }
-        for (node, accepted) in cuts.revoked {
+        for (node, accepted) in cuts.revoked.sorted(by: { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }) {
             try add(node.bytes, .revoked, .zero)
-            for (incarnation, sequence) in accepted {
+            for (incarnation, sequence) in accepted.sorted(by: { $0.key < $1.key }) {
                 try add(Origin(node: node, incarnation: incarnation).bytes, .revoked, sequence)
             }
         }
-        for (origin, sequence) in cuts.forked { try add(origin.bytes, .forked, sequence) }
+        for (origin, sequence) in cuts.forked.sorted(by: { $0.key < $1.key }) {
+            try add(origin.bytes, .forked, sequence)
+        }
     }
 }

@@ -2,7 +2,8 @@
 // beginning.
 //
 // Invariant: afterwards log, tables, metadata, ledger and vector are those of a replica that applied what is left of the log,
-// and nothing else; what was set aside is held.
+// and nothing else; what was set aside is held. Everything is written in an order that contents decide, none that hash tables
+// do: a run of the simulator is repeated to the last page of a file.
 
 public import ReplicationModel
 internal import ReplicationWire
@@ -123,7 +124,7 @@ final class Rewinder {
         for table in transaction.tables {
             guard let rows = rows[table.number] else { continue }
             try index.restoreNumbers(of: table)
-            for id in rows {
+            for id in rows.sorted() {
                 try writer.execute(
                     "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op) VALUES (?, ?, ?)",
                     [.text(id.bytes), .integer(now.milliseconds), .integer(JournalOperation.rebuilt.rawValue)])
@@ -246,7 +247,7 @@ final class Rewinder {
     }
 
     private func takeFromLog(_ first: [Int64: SequenceNumber], _ lastPosition: Int64) throws {
-        for (number, sequence) in first {
+        for (number, sequence) in first.sorted(by: { $0.key < $1.key }) {
             let bounds: [Value] = [.integer(number), .integer(Int64(bitPattern: sequence.rawValue))]
             try writer.execute("DELETE FROM sync_contexts WHERE origin = ? AND seq >= ?", bounds)
             try writer.execute("DELETE FROM sync_change_sets WHERE origin = ? AND seq >= ?", bounds)
@@ -274,7 +275,7 @@ final class Rewinder {
 
     private func clear(_ rows: Set<RowID>, of table: CompiledTable) throws {
         let name = table.name
-        for id in rows {
+        for id in rows.sorted() {
             let row = try writer.integer("SELECT row FROM \"sync_rows_\(name)\" WHERE id = ?", .text(id.bytes))
             for place in [name, "sync_graveyard_\(name)", "sync_rows_\(name)"] {
                 try writer.execute("DELETE FROM \"\(place)\" WHERE id = ?", [.text(id.bytes)])

@@ -8,10 +8,14 @@ internal import Trust
 
 /// Finds what of this node's set-aside work is to be written again.
 struct SetAsideCollector {
-    private struct Register: Hashable {
+    private struct Register: Hashable, Comparable {
         let table: Int64
         let id: RowID
         let field: Int64
+
+        static func < (one: Self, other: Self) -> Bool {
+            (one.table, one.id, one.field) < (other.table, other.id, other.field)
+        }
     }
     private struct OwnWrite {
         let version: Version
@@ -102,7 +106,8 @@ struct SetAsideCollector {
 
     /// Writes down what won its register among the writes that count, with the values, in place of what earlier cuts made wait.
     func keep() throws {
-        for register in own.keys {
+        let registers = own.keys.sorted()
+        for register in registers {
             try transaction.writer.execute(
                 """
                 DELETE FROM sync_set_aside_edits WHERE table_number = ?1 AND id = ?2
@@ -113,7 +118,7 @@ struct SetAsideCollector {
                     .integer(CompiledField.existence),
                 ])
         }
-        for register in own.keys {
+        for register in registers {
             guard let table = transaction.tables.first(where: { $0.number == register.table }),
                 let version = try winner(register, table),
                 let write = own[register]?.first(where: { $0.version == version })

@@ -28,7 +28,7 @@ final class ValueIndex {
         for table in transaction.tables {
             guard let wanted = rows[table.number], !table.columns.isEmpty else { continue }
             var ids: [Int64: RowID] = [:]
-            for id in wanted {
+            for id in wanted.sorted() {
                 let store = try transaction.store(table)
                 guard let state = try store.find(id) else { continue }
                 ids[state.row] = id
@@ -70,7 +70,7 @@ final class ValueIndex {
         let name = table.name
         // By way of numbers that no row has: a row's new number may be another's old one.
         for isLast in [false, true] {
-            for (id, number) in numbers[table.number] ?? [:] {
+            for (id, number) in (numbers[table.number] ?? [:]).sorted(by: { $0.key < $1.key }) {
                 guard
                     let present = try writer.integer(
                         "SELECT row FROM \"sync_rows_\(name)\" WHERE id = ?", .text(id.bytes))

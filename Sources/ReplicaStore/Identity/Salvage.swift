@@ -111,7 +111,7 @@ private struct SalvagePlan {
         var actions: [SalvageAction] = []
         for table in old.transaction.tables {
             guard let here = present.transaction.table(named: table.name) else { continue }
-            for (id, wanted) in try wanted(table).sorted(by: { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }) {
+            for (id, wanted) in try wanted(table).sorted(by: { $0.key < $1.key }) {
                 if let action = try action(id, wanted, table, here, &report) { actions.append(action) }
             }
         }

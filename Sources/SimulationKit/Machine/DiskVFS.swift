@@ -118,7 +118,7 @@ enum DiskVFS {
         table.xRead = { file, buffer, count, offset in DiskVFS.read(file, buffer, Int(count), Int(offset)) }
         table.xWrite = { file, buffer, count, offset in DiskVFS.write(file, buffer, Int(count), Int(offset)) }
         table.xTruncate = { file, size in
-            DiskVFS.changing(file, Failure.truncate) { $0.file.truncate(to: Int(size)) }
+            DiskVFS.changing(file, Failure.truncate) { $0.machine.disk.truncate($0.file, to: Int(size)) }
         }
         table.xSync = { file, _ in DiskVFS.changing(file, Failure.sync) { $0.machine.disk.sync($0.file) } }
         table.xFileSize = { file, size in
@@ -202,11 +202,11 @@ enum DiskVFS {
         let source = UnsafeRawBufferPointer(start: buffer, count: count)
         if let fault = disk.nextFault(open.life), fault != .full {
             let part = disk.partOfFailingWrite(count)
-            if part > 0 { open.file.write(UnsafeRawBufferPointer(rebasing: source[..<part]), at: offset) }
+            if part > 0 { disk.write(UnsafeRawBufferPointer(rebasing: source[..<part]), to: open.file, at: offset) }
             return Failure.write
         }
         if disk.isFull, offset + count > open.file.bytes.count { return SQLITE_FULL }
-        open.file.write(source, at: offset)
+        disk.write(source, to: open.file, at: offset)
         return SQLITE_OK
     }
 

@@ -32,8 +32,13 @@ final class VirtualDisk {
     private(set) var metFault: DiskFault?
     /// How often a file was synced.
     private(set) var syncs = 0
+    /// A digest of all that was written, cut, synced and deleted, in order.
+    private(set) var trail = DiskTrail()
     /// Bytes that a power cut took.
     private(set) var lostBytes = 0
+
+    /// Of a database that this project makes.
+    private static let leastPageBytes = 4096
 
     init(random: SeededRandom) { self.random = random }
 
@@ -49,14 +54,30 @@ final class VirtualDisk {
     }
 
     func delete(_ path: String, synced: Bool) {
+        trail.note(2, Array(path.utf8))
         guard let file = files.removeValue(forKey: path) else { return }
         deleted[path] = file
         if synced { syncDirectory() }
     }
 
+    func write(_ source: UnsafeRawBufferPointer, to file: VirtualFile, at offset: Int) {
+        trail.note(UInt64(offset))
+        // The headers of journals hold random numbers, and sums over them, that SQLite takes from the machine that simulates.
+        source.withMemoryRebound(to: UInt8.self) { bytes in
+            trail.note(UInt64(bytes.count), bytes.count < Self.leastPageBytes ? bytes.prefix(0) : bytes[...])
+        }
+        file.write(source, at: offset)
+    }
+
+    func truncate(_ file: VirtualFile, to size: Int) {
+        trail.note(UInt64(size))
+        file.truncate(to: size)
+    }
+
     /// Syncs a file. A file that is new is synced with its directory: SQLite does so for logs and journals, and file systems
     /// do so for the rest.
     func sync(_ file: VirtualFile) {
+        trail.note(1)
         if !file.isNameSafe { syncDirectory() }
         file.sync()
         syncs += 1

@@ -55,6 +55,7 @@ extension Simulation {
         for node in all {
             try seal(node)
             try releaseAll(node)
+            noteDisks()
         }
         for (place, node) in all.enumerated() {
             for other in all.dropFirst(place + 1) { try exchange(node, other) }
@@ -79,6 +80,7 @@ extension Simulation {
         let deadline = scheduler.now.advanced(by: 600_000_000)
         // A side that heard the other's last word may still be at work.
         while session.ending == nil || !session.connection.isOver, try scheduler.step(until: deadline) {}
+        noteDisks()
         guard let ending = session.ending else {
             throw SimulationViolation("a session of \(node.name) and \(other.name) does not end")
         }

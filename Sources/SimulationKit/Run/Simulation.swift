@@ -117,7 +117,10 @@ public final class Simulation {
         var violation: SimulationViolation?
         do {
             try begin()
-            for step in 0..<options.steps { try take(step) }
+            for step in 0..<options.steps {
+                try take(step)
+                noteDisks()
+            }
             try heal()
             try sabotage()
             try checkAgreement()
@@ -131,6 +134,13 @@ public final class Simulation {
         scheduler.forget()
         for node in nodes { node.forgetProcess() }
         return SimulationReport(digest: trace.finish(), tallies: tallies, violation: violation)
+    }
+
+    /// What was written to a disk decides at which operation a fault meets it, long before anything else shows a difference.
+    func noteDisks() {
+        let trails = nodes.map(\.machine.disk.trail.value)
+        for trail in trails { trace.note(bytes: withUnsafeBytes(of: trail.littleEndian) { Array($0) }) }
+        trace.detail("disks \(trails.map { String($0, radix: 16) }.joined(separator: " "))")
     }
 
     private func begin() throws {
