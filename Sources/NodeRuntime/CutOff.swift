@@ -61,9 +61,9 @@ extension Node {
             }
         text += ", and counts up to \(cutOff.lastAccepted) of \(cutOff.origin)"
         var aside = cutOff.dependents.sorted { $0.key < $1.key }.map {
-            "\(Self.changeSets($0.value)) of “\(self.name(of: $0.key))” that built on what came after"
+            "\($0.value.of("change set")) of “\(self.name(of: $0.key))” that built on what came after"
         }
-        if cutOff.changeSets > 0 { aside.insert("\(Self.changeSets(cutOff.changeSets)) of its own after that", at: 0) }
+        if cutOff.changeSets > 0 { aside.insert("\(cutOff.changeSets.of("change set")) of its own after that", at: 0) }
         return text + (aside.isEmpty ? "." : ". Set aside here: \(aside.joined(separator: ", and ")).")
     }
 
@@ -94,10 +94,6 @@ extension Node {
             $0.properties.isAlphabetic || ("0"..."9").contains($0) || "-._".unicodeScalars.contains($0)
         }
         return isWord && !name.hasPrefix("-") ? name : String("\(node)".prefix(12))
-    }
-
-    private static func changeSets(_ count: UInt64) -> String {
-        "\(count) change set\(count == 1 ? "" : "s")"
     }
 }
 

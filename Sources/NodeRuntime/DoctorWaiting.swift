@@ -18,7 +18,7 @@ extension Doctor {
         var remedies = cutOff.map { node.advice($0) }
         if let first = edits.first {
             findings.append(
-                "\(edits.count) edit\(edits.count == 1 ? "" : "s") of this node, \(first.table) \(first.id)\(first.field.map { " \($0)" } ?? "")\(edits.count == 1 ? "" : " and others"), wait\(edits.count == 1 ? "s" : "") for rows that are set aside."
+                "\(edits.count.of("edit")) of this node, \(first.table) \(first.id)\(first.field.map { " \($0)" } ?? "")\(edits.count == 1 ? "" : " and others"), wait\(edits.count == 1 ? "s" : "") for rows that are set aside."
             )
             remedies.append(
                 "They are written again when their rows come back; to have them now, write the rows anew under these ids."
@@ -39,20 +39,20 @@ extension Doctor {
             schema(runs, node, &findings, &remedies)
         }
         full(try node.replica.heldTallies().filter(\.isFull), runs, node, &findings, &remedies)
-        if status.conflicts > 0 { findings.append("\(status.conflicts) conflicts (`syncnode conflicts`)") }
+        if status.conflicts > 0 { findings.append("\(status.conflicts.of("conflict")) (`syncnode conflicts`)") }
         if status.parked > 0 {
-            findings.append("\(status.parked) values of columns that this version does not know")
+            findings.append("\(status.parked.of("value")) of columns that this version does not know")
             remedies.append("Update syncnode: a newer version wrote what it does not know.")
         }
         if status.misfits > 0, let first = try node.replica.misfits(limit: 1).first {
             findings.append(
-                "\(status.misfits) values that their columns would not keep: the first \(first.table) \(first.id), \(first.field), by “\(node.name(of: first.author.node))”"
+                "\(status.misfits.of("value")) that their columns would not keep: the first \(first.table) \(first.id), \(first.field), by “\(node.name(of: first.author.node))”"
             )
             remedies.append(
                 "They are kept beside their tables, which have defaults there, and hold nothing up (`syncnode held`): write those fields anew, and see what wrote them."
             )
         }
-        if status.awaiting > 0 { findings.append("\(status.awaiting) values still to come") }
+        if status.awaiting > 0 { findings.append("\(status.awaiting.of("value")) still to come") }
         let lost = try node.replica.awaitedOfCutOrigins()
         if let first = lost.first {
             remedies.append(
@@ -87,7 +87,7 @@ extension Doctor {
         for tally in tallies {
             let name = "“\(node.name(of: tally.author))”"
             findings.append(
-                "as much of \(name) as is kept (\(tally.changeSets) change sets, \(tally.bytes / 1_000_000) MB), so no more of it is taken"
+                "as much of \(name) as is kept (\(tally.changeSets.of("change set")), \(tally.bytes / 1_000_000) MB), so no more of it is taken"
             )
             let cause = runs.first { $0.origin.node == tally.author }
             let why = cause.map { "Of the first of it: \($0.detail). " } ?? ""

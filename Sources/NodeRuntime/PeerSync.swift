@@ -190,7 +190,8 @@ extension Node {
         case .completed: nil
         case .incomplete(let missing):
             PeerSyncFailure(
-                kind: .interrupted, message: "The peer ended without \(missing) change sets that it has. Pull again.")
+                kind: .interrupted,
+                message: "The peer ended without \(missing.of("change set")) that it has. Pull again.")
         case .stopped:
             PeerSyncFailure(kind: .interrupted, message: "Stopped before it was done; what was committed stays.")
         case .peerLeft:

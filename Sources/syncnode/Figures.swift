@@ -4,23 +4,6 @@ import Foundation
 import ReplicationModel
 
 enum Figures {
-    /// `1,234,567`.
-    static func count(_ value: some BinaryInteger) -> String {
-        let digits = String(value.magnitude)
-        var groups: [Substring] = []
-        var rest = digits[...]
-        while rest.count > 3 {
-            groups.insert(rest.suffix(3), at: 0)
-            rest = rest.dropLast(3)
-        }
-        return (value < 0 ? "-" : "") + ([rest] + groups).joined(separator: ",")
-    }
-
-    /// `1 article`, `2 articles`.
-    static func count(_ value: some BinaryInteger, _ noun: String, _ plural: String? = nil) -> String {
-        "\(count(value)) \(value == 1 ? noun : plural ?? noun + "s")"
-    }
-
     /// `512 B`, `3.4 kB`, `12 MB`.
     static func bytes(_ value: some BinaryInteger) -> String {
         var size = Double(value)

@@ -2,6 +2,7 @@
 
 import Foundation
 import Synchronization
+import ReplicationModel
 
 final class ProgressBar: Sendable {
     private struct State {
@@ -34,9 +35,9 @@ final class ProgressBar: Sendable {
             let share = min(Double(done) / Double(total), 1)
             let filled = Int(share * 24)
             line += "[" + String(repeating: "█", count: filled) + String(repeating: "░", count: 24 - filled) + "] "
-            line += "\(Int(share * 100)) %  \(Figures.count(done)) of \(Figures.count(total)) \(note)"
+            line += "\(Int(share * 100)) %  \(done.grouped) of \(total.grouped) \(note)"
         } else {
-            line += "\(Figures.count(done)) \(note)"
+            line += "\(done.grouped) \(note)"
         }
         FileHandle.standardError.write(Data("\r\u{1b}[K\(line.prefix(max(terminal.width - 1, 20)))".utf8))
     }

@@ -65,10 +65,17 @@ final class Rewinder {
             return "\(record.origin) is cut off after \(cut.lastAccepted) (\(cut.cause.rawValue))"
         }
         var text =
-            "\(result.beyondCuts) change sets were taken back because \(cut.joined(separator: ", ")), and \(result.dependent) that build on them. They are held, not lost: `syncnode held` lists them, and they come back if the cut is raised."
+            "\(result.beyondCuts.of("change set was", "change sets were")) taken back because \(cut.joined(separator: ", "))"
+        if result.dependent > 0 {
+            text +=
+                ", and \(result.dependent.of("that builds", "that build")) on \(result.beyondCuts == 1 ? "it" : "them")"
+        }
+        let taken = result.beyondCuts + result.dependent
+        text +=
+            ". \(taken == 1 ? "It is" : "They are") held, not lost: `syncnode held` lists \(taken == 1 ? "it, and it comes" : "them, and they come") back if the cut is raised."
         if let origin = result.newOrigin {
             text +=
-                " What this node wrote of it is written again, \(result.rewritten) field writes under the new origin \(origin)."
+                " What this node wrote of it is written again, \(result.rewritten.of("field write")) under the new origin \(origin)."
         }
         return text
     }

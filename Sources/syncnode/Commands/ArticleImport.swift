@@ -66,7 +66,7 @@ private final class ImportBar: Sendable {
             return state
         }
         bar.update(
-            done: read / 1000, total: total.map { $0 / 1000 }, note: "kB, \(Figures.count(count, "article"))")
+            done: read / 1000, total: total.map { $0 / 1000 }, note: "kB, \(count.of("article"))")
     }
 
     func finish() { bar.finish() }
@@ -159,8 +159,8 @@ private struct ImportRun {
         let words: [(ImportedArticle.Outcome, String)] = [
             (.created, "new"), (.updated, "updated"), (.known, "known already"), (.outdated, "older than what is here"),
         ]
-        let parts = words.compactMap { outcome, word in counts[outcome].map { "\(Figures.count($0)) \(word)" } }
-        return "\(Figures.count(total, "article")): \(parts.joined(separator: ", "))."
+        let parts = words.compactMap { outcome, word in counts[outcome].map { "\($0.grouped) \(word)" } }
+        return "\(total.of("article")): \(parts.joined(separator: ", "))."
     }
 
     /// Says how much came in, and fails where a file did: as that file did, or as the first of several.
@@ -173,10 +173,10 @@ private struct ImportRun {
         fflush(nil)
         let partly = total == 0 ? "Nothing was taken in." : "What is listed above is in."
         if files > 1 {
-            let what = "\(Figures.count(failures.count)) of \(Figures.count(files)) files could not be taken in whole."
+            let what = "\(failures.count.grouped) of \(files.grouped) files could not be taken in whole."
             say("\(what) \(json ? "The others, and what stood before an error, are in." : partly)")
         } else if total > 0 {
-            say("The \(Figures.count(total, "article")) before that \(total == 1 ? "is" : "are") taken in.")
+            say("The \(total.of("article")) before that \(total == 1 ? "is" : "are") taken in.")
         }
         throw ExitCode(Syncnode.status(news: first).rawValue)
     }

@@ -86,7 +86,7 @@ extension ArticleCommand {
 
         private func more(_ count: Int) -> String {
             Terminal.output.styled(
-                "\nShown: the \(search == nil ? "newest" : "best") \(Figures.count(count)). All: --limit 0. Fewer: --search, --source, --since.",
+                "\nShown: the \(search == nil ? "newest" : "best") \(count.grouped). All: --limit 0. Fewer: --search, --source, --since.",
                 .dim)
         }
 

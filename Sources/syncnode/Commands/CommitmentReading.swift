@@ -46,7 +46,7 @@ extension CommitmentCommand {
             if hasMore {
                 print(
                     Terminal.output.styled(
-                        "\nShown: the first \(Figures.count(commitments.count)). All: --limit 0. Fewer: --party, --status, --overdue.",
+                        "\nShown: the first \(commitments.count.grouped). All: --limit 0. Fewer: --party, --status, --overdue.",
                         .dim))
             }
         }

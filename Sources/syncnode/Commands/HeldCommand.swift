@@ -190,7 +190,7 @@ struct HeldCommand: AsyncParsableCommand {
             let report = try node.replica.releaseHeld(dots)
             try options.print(
                 ["released": UInt64(report.changeSets)],
-                text: "Applied \(Figures.count(report.changeSets, "change set")).")
+                text: "Applied \(report.changeSets.of("change set")).")
         }
     }
 }

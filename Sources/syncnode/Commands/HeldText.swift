@@ -33,7 +33,7 @@ enum HeldText {
             var table = TextTable("author", "change sets", "released by itself", "id", "why")
             for run in runs {
                 table.add(
-                    node.name(of: run.origin.node), Figures.count(run.count), release(of: run),
+                    node.name(of: run.origin.node), run.count.grouped, release(of: run),
                     "\(Node.short(incarnationOf: run.origin)):\(run.first)" + (run.count > 1 ? "…\(run.last)" : ""),
                     node.naming(why(run)))
             }
@@ -73,7 +73,7 @@ enum HeldText {
 
     private static func waiting(_ edits: [WaitingEdit]) -> String {
         let shown = edits.prefix(10).map { "  \($0.table) \($0.id)\($0.field.map { ", \($0)" } ?? "")" }
-        let more = edits.count > shown.count ? "\n  and \(Figures.count(edits.count - shown.count)) more" : ""
+        let more = edits.count > shown.count ? "\n  and \((edits.count - shown.count).grouped) more" : ""
         return
             "Written here on rows that are set aside, and written again when these come back:\n\(shown.joined(separator: "\n"))\(more)"
     }
@@ -86,13 +86,13 @@ enum HeldText {
             return
                 "  \(misfit.table) \(misfit.id), \(values.joined(separator: ", "))  (by “\(misfit.author)”, \(Figures.time(misfit.at.time)))"
         }
-        let more = misfits.count > shown.count ? "\n  and \(Figures.count(misfits.count - shown.count)) more" : ""
+        let more = misfits.count > shown.count ? "\n  and \((misfits.count - shown.count).grouped) more" : ""
         return
             "Values that their columns here would make others of, kept beside their tables, which have defaults there. They hold nothing up; to settle one, write the field anew:\n\(shown.joined(separator: "\n"))\(more)"
     }
 
     private static func tally(_ author: HeldCommand.Author) -> String {
-        "\(author.author): \(Figures.count(author.changeSets, "change set")), \(Figures.bytes(max(author.bytes, 0)))"
+        "\(author.author): \(author.changeSets.of("change set")), \(Figures.bytes(max(author.bytes, 0)))"
             + (author.isFull
                 ? "; that is the most that is kept: what else comes of it is refused until some is applied" : "")
     }

@@ -118,7 +118,7 @@ struct LagCommand: AsyncParsableCommand {
     private static func amount(_ figures: LagFigures) -> String {
         if figures.changeSets == 0 { return "0" }
         guard let sets = figures.changeSets else { return "?" }
-        let what = figures.changes.map { Figures.count($0, "change") } ?? Figures.count(sets, "change set")
+        let what = figures.changes.map { $0.of("change") } ?? sets.of("change set")
         let age = figures.seconds.map { Figures.duration(seconds: $0) } ?? "?"
         return "\(what), \(figures.bytes.map { Figures.bytes($0) } ?? "?"), \(age)"
     }

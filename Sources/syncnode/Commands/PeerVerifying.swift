@@ -150,16 +150,16 @@ enum PeerVerifying {
         let name = terminal.styled(printableLine(result.name), .bold)
         let rows = result.items.filter { if case .table = $0.key { true } else { false } }.reduce(0) { $0 + $1.value }
         let counts =
-            "\(Figures.count(rows, "row")), \(Figures.count(result.items[.ledger] ?? 0, "conflict")), "
-            + "\(Figures.count(result.items[.origins] ?? 0, "log"))"
+            "\(rows.of("row")), \((result.items[.ledger] ?? 0).of("conflict")), "
+            + "\((result.items[.origins] ?? 0).of("log"))"
         let traffic =
-            "\(Figures.count(result.questions, "question")), \(Figures.bytes(result.bytesSent + result.bytesReceived)), "
+            "\(result.questions.of("question")), \(Figures.bytes(result.bytesSent + result.bytesReceived)), "
             + Figures.duration(seconds: Double(result.durationMilliseconds) / 1000)
         var lines: [String] = []
         switch result.outcome {
         case .equal: lines.append("\(name)  \(terminal.styled("equal", .green, .bold))  ·  \(counts)  ·  \(traffic)")
         case .differs:
-            let count = Figures.count(result.differences.count, "difference")
+            let count = result.differences.count.of("difference")
             lines.append(
                 "\(name)  \(terminal.styled((result.isCutShort ? "at least " : "") + count, .red, .bold))  ·  \(counts)  ·  \(traffic)"
             )
@@ -192,10 +192,10 @@ enum PeerVerifying {
         case .unequalVectors(let here, let there):
             let lacks =
                 here > 0 && there > 0
-                ? "this node lacks \(Figures.count(here, "change set")) and \(peer) lacks \(there)"
+                ? "this node lacks \(here.of("change set")) and \(peer) lacks \(there)"
                 : here > 0
-                    ? "this node lacks \(Figures.count(here, "change set"))"
-                    : "\(peer) lacks \(Figures.count(there, "change set"))"
+                    ? "this node lacks \(here.of("change set"))"
+                    : "\(peer) lacks \(there.of("change set"))"
             throw CommandFailure(
                 .tryAgain,
                 "Cannot compare with \(peer): \(lacks), so that contents must differ. Run `syncnode verify \(peer) --sync`, or sync first."

@@ -3,6 +3,7 @@
 import NodeRuntime
 import ReplicaStore
 import ReplicationCore
+import ReplicationModel
 
 enum PullPlanning {
     struct Peer: Encodable {
@@ -47,11 +48,11 @@ enum PullPlanning {
         guard peer.error == nil else { return "\(name)  \(terminal.styled("could not be asked", .red))" }
         guard peer.wouldReceive.changeSets > 0 || peer.held > 0 else { return "\(name)  nothing new" }
         var lines = [
-            "\(name)  would bring \(peer.partial ? "at least " : "")\(Figures.count(peer.wouldReceive.changes, "change")) in "
-                + "\(Figures.count(peer.wouldReceive.changeSets, "change set")), \(Figures.bytes(peer.wouldReceive.bytes))"
+            "\(name)  would bring \(peer.partial ? "at least " : "")\(peer.wouldReceive.changes.of("change")) in "
+                + "\(peer.wouldReceive.changeSets.of("change set")), \(Figures.bytes(peer.wouldReceive.bytes))"
         ]
         for (table, changes) in peer.changesByTable.sorted(by: { $0.key < $1.key }) {
-            lines.append("  \(table): \(Figures.count(changes, "change"))")
+            lines.append("  \(table): \(changes.of("change"))")
         }
         if peer.held > 0 { lines.append("  \(peer.held) would be held") }
         for conflict in peer.conflicts {

@@ -62,7 +62,7 @@ struct RecoverCommand: AsyncParsableCommand {
         let lines = differing.map { "  \($0.table) \($0.row) \($0.field ?? "(the row)")" }
         try options.print(
             Salvaged(rows: report.rows, differing: differing),
-            text: "Wrote \(Figures.count(report.rows, "row")) again from \(file). Keep the file."
+            text: "Wrote \(report.rows.of("row")) again from \(file). Keep the file."
                 + (lines.isEmpty
                     ? ""
                     : "\nLeft as others wrote them meanwhile; compare with the file:\n" + lines.joined(separator: "\n"))

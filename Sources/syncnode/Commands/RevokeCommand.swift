@@ -144,7 +144,7 @@ struct RevokeCommand: AsyncParsableCommand {
             guard matches.count == 1 else {
                 throw CommandFailure(
                     .usage,
-                    "--accept \(text): “\(node)” has \(Figures.count(origins.count, "origin")), give one of them: \(origins.map { "\($0)" }.joined(separator: ", "))."
+                    "--accept \(text): “\(node)” has \(origins.count.of("origin")), give one of them: \(origins.map { "\($0)" }.joined(separator: ", "))."
                 )
             }
             accepted[matches[0].incarnation] = SequenceNumber(sequence)
@@ -216,16 +216,16 @@ struct RevokeCommand: AsyncParsableCommand {
         }
         if plan.cuts.isEmpty { lines.append("Nothing of it is known here, so nothing it ever wrote is accepted.") }
         if plan.radius.beyond > 0 {
-            lines.append("Set aside here: \(Figures.count(Int64(plan.radius.beyond), "change set")) of its own.")
+            lines.append("Set aside here: \(Int64(plan.radius.beyond).of("change set")) of its own.")
         }
         for (node, count) in plan.radius.dependent.sorted(by: { $0.key < $1.key }) {
             lines.append(
-                "Set aside here: \(Figures.count(Int64(count), "change set")) of “\(own.name(of: node))” that build on them, and that it writes again."
+                "Set aside here: \(Int64(count).of("change set")) of “\(own.name(of: node))” that build on them, and that it writes again."
             )
         }
         for count in story.letIn {
             lines.append(
-                "Let in here: \(Figures.count(count.changeSets, "change set")) of “\(own.name(of: count.node))” that had been held."
+                "Let in here: \(count.changeSets.of("change set")) of “\(own.name(of: count.node))” that had been held."
             )
         }
         for holder in plan.holders {
@@ -247,7 +247,7 @@ struct RevokeCommand: AsyncParsableCommand {
         for changeSet in plan.latest {
             table.add(
                 Figures.time(changeSet.receivedAt), changeSet.receivedFrom.map { own.name(of: $0) } ?? "here",
-                Figures.time(changeSet.writtenAt), Figures.count(changeSet.changes),
+                Figures.time(changeSet.writtenAt), changeSet.changes.grouped,
                 "--accept \(Node.short(incarnationOf: changeSet.dot.origin)):\(changeSet.dot.sequence)")
         }
         return table.text()

@@ -91,15 +91,15 @@ struct StatusCommand: AsyncParsableCommand {
     private static func text(_ status: ReplicaStatus, _ edits: Int, _ node: Node) -> String {
         let terminal = Terminal.output
         func count(_ value: Int64, _ hint: String) -> String {
-            value == 0 ? "0" : terminal.styled("\(Figures.count(value))  \(hint)", .yellow)
+            value == 0 ? "0" : terminal.styled("\(value.grouped)  \(hint)", .yellow)
         }
         var lines = [
             ("node", "\(node.name), \(node.certificate.role.rawValue) of “\(node.replica.workspace.name)”"),
             ("data", node.directory),
         ]
-        lines += status.rows.filter { $0.count > 0 }.map { ($0.table, Figures.count($0.count)) }
+        lines += status.rows.filter { $0.count > 0 }.map { ($0.table, $0.count.grouped) }
         lines += [
-            ("change sets", "\(Figures.count(status.changeSets)) of \(Figures.count(status.applied.count, "origin"))"),
+            ("change sets", "\(status.changeSets.grouped) of \(status.applied.count.of("origin"))"),
             ("unsealed", count(status.unsealed, "(sealed when the node next meets another)")),
             ("conflicts", count(Int64(status.conflicts), "(syncnode conflicts)")),
             ("held", count(status.held, "(syncnode held)")),

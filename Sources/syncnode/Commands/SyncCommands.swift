@@ -178,18 +178,18 @@ enum PeerExchange {
         let (received, sent) = (result.summary.received, result.summary.sent)
         if received.changeSets > 0 {
             parts.append(
-                "received \(Figures.count(received.changes, "change")) in \(Figures.count(received.changeSets, "change set")), \(Figures.bytes(received.bytes))"
+                "received \(received.changes.of("change")) in \(received.changeSets.of("change set")), \(Figures.bytes(received.bytes))"
             )
         }
         if sent.changeSets > 0 {
             parts.append(
-                "sent \(Figures.count(sent.changes, "change")) in \(Figures.count(sent.changeSets, "change set")), \(Figures.bytes(sent.bytes))"
+                "sent \(sent.changes.of("change")) in \(sent.changeSets.of("change set")), \(Figures.bytes(sent.bytes))"
             )
         }
         if parts.isEmpty { parts.append("nothing new") }
         if result.summary.conflicts > 0 {
             parts.append(
-                terminal.styled(Figures.count(result.summary.conflicts, "conflict") + " (syncnode conflicts)", .yellow))
+                terminal.styled(result.summary.conflicts.of("conflict") + " (syncnode conflicts)", .yellow))
         }
         if result.summary.held > 0 {
             parts.append(terminal.styled("\(result.summary.held) held (syncnode held)", .yellow))

@@ -4,6 +4,7 @@ import ArgumentParser
 import NewsStore
 import NodeRuntime
 import ReplicaStore
+import ReplicationModel
 
 struct VerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -84,7 +85,7 @@ struct VerifyCommand: AsyncParsableCommand {
         if !report.isSound {
             throw CommandFailure(
                 .badData,
-                "The replica is damaged: \(Figures.count(report.findingCount, "finding")). The first: \(report.first.map { "\($0)" } ?? "")"
+                "The replica is damaged: \(report.findingCount.of("finding")). The first: \(report.first.map { "\($0)" } ?? "")"
             )
         }
     }
@@ -138,12 +139,12 @@ struct VerifyCommand: AsyncParsableCommand {
     private static func text(_ report: VerifyReport, _ repaired: [String]) -> String {
         let made = repaired.isEmpty ? "" : "Made anew: \(repaired.joined(separator: ", ")).\n"
         let counts =
-            "\(Figures.count(report.changeSets, "signed change set")), \(Figures.count(report.writes, "write")), "
-            + "\(Figures.count(report.values, "value")) in \(Figures.count(report.rows, "row")), \(Figures.count(report.conflicts, "conflict"))"
+            "\(report.changeSets.of("signed change set")), \(report.writes.of("write")), "
+            + "\(report.values.of("value")) in \(report.rows.of("row")), \(report.conflicts.of("conflict"))"
         if report.isSound {
             var text = made + Terminal.output.styled("Sound.", .green, .bold) + " Checked \(counts)."
-            if report.unsealed > 0 { text += " \(Figures.count(report.unsealed, "edit")) not sealed yet." }
-            if report.awaiting > 0 { text += " Catching up: \(Figures.count(report.awaiting, "value")) still to come." }
+            if report.unsealed > 0 { text += " \(report.unsealed.of("edit")) not sealed yet." }
+            if report.awaiting > 0 { text += " Catching up: \(report.awaiting.of("value")) still to come." }
             return text
         }
         return made
