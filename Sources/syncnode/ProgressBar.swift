@@ -1,8 +1,8 @@
 // A bar on standard error for work that a person waits for: only on a terminal, only after a second.
 
 import Foundation
-import Synchronization
 import ReplicationModel
+import Synchronization
 
 final class ProgressBar: Sendable {
     private struct State {

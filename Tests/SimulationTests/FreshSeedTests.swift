@@ -8,7 +8,7 @@ import Testing
     /// From the clock; the message of a run that fails says which it was.
     private static let first = UInt64(Date().timeIntervalSince1970) * 1_000
 
-    @Test(arguments: 0..<60) func everyInvariantHolds(index: Int) throws {
+    @Test(arguments: 0..<240) func everyInvariantHolds(index: Int) throws {
         let options = SimulationOptions(
             seed: Self.first + UInt64(index), nodes: 2 + index % 4, steps: 40 + index % 5 * 20)
         let report = try Simulation(options).run()
