@@ -8,9 +8,9 @@ import Testing
     private static let year: Int64 = 365 * 86_400
 
     private func apply(
-        _ changeSets: [SealedChangeSet], to replica: Replica, _ workspace: TestWorkspace
+        _ changeSets: [SealedChangeSet], to replica: Replica, _ workspace: TestWorkspace, from peer: NodeID? = nil
     ) throws -> ApplyReport {
-        let report = try replica.apply(changeSets, from: nil, authors: workspace.authors)
+        let report = try replica.apply(changeSets, from: peer, authors: workspace.authors)
         #expect(report.violation == nil)
         return report
     }
@@ -52,40 +52,89 @@ import Testing
 
     // MARK: Bits that flip in what is held
 
-    @Test func whatReadsNoMoreStopsNothing() throws {
+    /// A bit of what is held: one without which it does not read, or one that nothing but a digest shows.
+    enum Flip: CaseIterable {
+        case format, content, signature, value
+
+        private static let first = "seq = 1"
+
+        func damage(_ replica: Replica) throws {
+            switch self {
+            case .format: try replica.flipBit(of: "body", in: "sync_held", where: Self.first)
+            case .content:
+                let body = try replica.read {
+                    try $0.query("SELECT body FROM sync_held ORDER BY seq")[0][0].bytes ?? []
+                }
+                let place = try #require(body.firstRange(of: Array("short".utf8)))
+                try replica.flipBit(8 * place.lowerBound, of: "body", in: "sync_held", where: Self.first)
+            case .signature: try replica.flipBit(of: "signature", in: "sync_held", where: Self.first)
+            case .value: try replica.flipBit(of: "value", in: "sync_held_values", where: "1")
+            }
+        }
+    }
+
+    private func ahead(_ forger: inout Forger, _ workspace: TestWorkspace) -> SealedChangeSet {
+        forger.write(
+            .insert, "notes", "f1",
+            [("title", Value("short")), ("body", Value(String(repeating: "long ", count: 100)))],
+            at: workspace.stamp(Self.year))
+    }
+
+    @Test(arguments: Flip.allCases) func whatIsWholeNoMoreIsNotAppliedAndComesAgain(flip: Flip) throws {
         let workspace = try TestWorkspace()
         var a = try workspace.replica("a")
         var forger = Forger(workspace.authors)
-        let ahead = forger.write(.insert, "links", "f1", [("target", Value("x"))], at: workspace.stamp(Self.year))
-        let held = try apply([ahead], to: a, workspace).held
-        try a.flipBit(of: "body", in: "sync_held", where: "1")
+        let changeSets = [ahead(&forger, workspace), forger.write(.delete, at: workspace.stamp(Self.year + 1))]
+        let held = try apply(changeSets, to: a, workspace, from: forger.origin.node).held.map(\.dot)
+        try flip.damage(a)
+        let findings = try a.verify(authors: workspace.authors).findings
+        #expect(findings.contains { $0.dot == held[0] } && findings.allSatisfy { $0.dot == held[0] }, "\(findings)")
+        #expect { try a.heldContents(held[0]) } throws: { ($0 as? ReplicaError)?.code == .damaged }
         try a.close()
 
-        // Its time comes: it stays as it is, `verify` names it, and whatever else comes is taken.
+        // Its time comes: the replica opens, says what it dropped, and takes whatever else comes.
         workspace.clock.advance(Self.year * 1000)
         a = try reopen(a, with: [TestTables.notes, TestTables.links])
-        #expect(try a.held().map(\.dot) == held.map(\.dot))
-        let findings = try a.verify(authors: workspace.authors).findings
-        #expect(findings.map(\.table) == ["sync_held"] && findings[0].dot == held[0].dot, "\(findings)")
+        #expect(try a.held().isEmpty)
+        let notices = try a.notices()
+        let text = try #require(notices.first?.text)
+        #expect(
+            notices.map(\.kind) == [.heldDamaged] && text.contains("\(held[0])") && text.contains("1 change set of"))
+        try a.expectSound(workspace.authors)
         var other = Forger(workspace.authors)
-        #expect(try apply([other.write(at: workspace.stamp(1))], to: a, workspace).changeSets == 1)
-        #expect { try a.heldContents(held[0].dot) } throws: { ($0 as? ReplicaError)?.code == .damaged }
+        #expect(
+            try apply([other.write(at: workspace.stamp(1))], to: a, workspace, from: forger.origin.node).changeSets == 1
+        )
 
-        // Sent again, it is applied, and nobody is said to have written two histories.
-        let report = try apply([ahead], to: a, workspace)
+        // Sent again, all of it is applied, and nobody is said to have written two histories.
+        let report = try apply(changeSets, to: a, workspace, from: forger.origin.node)
+        #expect(report.changeSets == 2 && report.forks.isEmpty)
+        try a.expectSound(workspace.authors)
+    }
+
+    @Test func whatIsWholeNoMoreAndCameAsItIsMeanwhileIsNoFork() throws {
+        let workspace = try TestWorkspace()
+        let a = try workspace.replica("a")
+        var forger = Forger(workspace.authors)
+        let ahead = ahead(&forger, workspace)
+        _ = try apply([ahead], to: a, workspace, from: forger.origin.node)
+        try Flip.content.damage(a)
+        workspace.clock.advance(Self.year * 1000)
+        let report = try apply([ahead], to: a, workspace, from: forger.origin.node)
         #expect(report.changeSets == 1 && report.forks.isEmpty)
         #expect(try a.held().isEmpty)
         try a.expectSound(workspace.authors)
     }
 
-    @Test func whatReadsNoMoreIsHeldAnewWhenItComesAgain() throws {
+    @Test(arguments: [Flip.format, .content, .signature])
+    func whatIsWholeNoMoreIsHeldAnewWhenItComesAgain(flip: Flip) throws {
         let workspace = try TestWorkspace()
         let a = try workspace.replica("a")
         var forger = Forger(workspace.authors)
-        let ahead = forger.write(.insert, "links", "f1", [("target", Value("x"))], at: workspace.stamp(Self.year))
-        _ = try apply([ahead], to: a, workspace)
-        try a.flipBit(of: "body", in: "sync_held", where: "1")
-        _ = try apply([ahead], to: a, workspace)
+        let ahead = ahead(&forger, workspace)
+        _ = try apply([ahead], to: a, workspace, from: forger.origin.node)
+        try flip.damage(a)
+        _ = try apply([ahead], to: a, workspace, from: forger.origin.node)
         try a.expectSound(workspace.authors)
         workspace.clock.advance(Self.year * 1000)
         #expect(try a.releaseHeld().changeSets == 1)

@@ -90,20 +90,32 @@ enum HeldStore {
         let wasSealedHere: Bool
         /// A cut took it back.
         let wasTakenBack: Bool
-
-        /// A bit may have flipped in it since it was proven.
-        var isReadable: Bool { (try? ChangeSetCodec.check(body)) != nil }
+        /// As it was proven: no bit flipped in it since.
+        let isWhole: Bool
 
         func isBody(of changeSet: ProvenChangeSet) -> Bool { body == changeSet.sealed.body }
     }
 
     static func find(_ dot: Dot, _ reader: Reader) throws -> Found? {
         let row = try reader.query(
-            "SELECT number, body, received_from, taken_back FROM sync_held WHERE origin = ? AND seq = ?",
-            [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
+            """
+            SELECT number, body, received_from, taken_back, signature, digest FROM sync_held WHERE origin = ? AND seq = ?
+            """, [.blob(dot.origin.bytes), .integer(Int64(bitPattern: dot.sequence.rawValue))]
         ).first
         guard let row, let number = row[0].integer, let body = row[1].bytes else { return nil }
-        return Found(number: number, body: body, wasSealedHere: row[2] == .null, wasTakenBack: row[3] != .null)
+        return Found(
+            number: number, body: body, wasSealedHere: row[2] == .null, wasTakenBack: row[3] != .null,
+            isWhole: isWhole(body, row[4], row[5]))
+    }
+
+    /// What `sync_held.digest` is of.
+    static func digest(_ signature: [UInt8], _ body: [UInt8]) -> Digest { SHA256.digest(signature + body) }
+
+    /// - Parameter digest: null for what was held before there were digests: it is whole where it reads.
+    private static func isWhole(_ body: [UInt8], _ signature: Value, _ digest: Value) -> Bool {
+        guard let signature = signature.bytes else { return false }
+        if digest == .null { return (try? ChangeSetCodec.check(body)) != nil }
+        return digest == .blob(Self.digest(signature, body).bytes)
     }
 
     /// One step down the index for each origin, however much of it is held.
@@ -126,7 +138,7 @@ enum HeldStore {
 
     // MARK: Holding and dropping
 
-    /// Of two contents of one name the first stays, unless it reads no more: then others sent it again.
+    /// Of two contents of one name the first stays, unless it is whole no more: then others sent it again.
     ///
     /// - Parameter bound: how much may be held of its author; nil for what this node itself sets aside.
     /// - Throws: `ApplyViolation` of kind `.heldEnough` where that much is held already.
@@ -135,19 +147,20 @@ enum HeldStore {
         within bound: HeldBound?, at time: WallClock, in writer: Writer
     ) throws {
         if let other = try find(held.dot, writer) {
-            guard !other.wasTakenBack, !other.isReadable else { return }
+            guard !other.wasTakenBack, !other.isWhole else { return }
             try drop(other.number, in: writer)
         }
         try bound?.check(held.dot, writer)
         try writer.execute(
             """
             INSERT INTO sync_held(origin, seq, cause, detail, release_at, waits_origin, waits_seq, tried_under,
-                received_at, received_from, signature, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                received_at, received_from, signature, body, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [.blob(held.dot.origin.bytes), .integer(Int64(bitPattern: held.dot.sequence.rawValue))]
                 + (try statement(held, release, writer)) + [
                     .integer(time.milliseconds), peer.map { .blob($0.bytes) } ?? .null,
                     .blob(changeSet.sealed.signature), .blob(changeSet.sealed.body),
+                    .blob(digest(changeSet.sealed.signature, changeSet.sealed.body).bytes),
                 ])
         let number = writer.lastInsertedRow
         try HeldBound.count(held.dot.origin.node, changeSets: 1, bytes: changeSet.heldBytes, in: writer)
@@ -224,10 +237,10 @@ enum HeldStore {
             let row = try writer.query(
                 "SELECT body, taken_back, received_from FROM sync_held WHERE number = ?", [.integer(number)]
             ).first
-            guard let row, let bytes = row[0].bytes, let place = TakenBack(row[1]) else {
-                throw ReplicaError.damaged("sync_held")
-            }
-            let changeSet = try ChangeSetCodec.decode(kept: bytes, "change set \(number) of those held")
+            guard let row, let bytes = row[0].bytes, let place = TakenBack(row[1]),
+                .blob(place.bytes(over: bytes)) == row[1]
+            else { throw ReplicaError.damaged(name(number)) }
+            let changeSet = try ChangeSetCodec.decode(kept: bytes, name(number))
             try body(number, changeSet, place, row[2].bytes.flatMap { NodeID(bytes: $0) })
         }
     }
@@ -272,6 +285,26 @@ enum HeldStore {
         try writer.execute("DELETE FROM sync_held WHERE number = ?", [.integer(number)])
     }
 
+    /// Drops what is whole no more, and all of its origin that came after it: peers leave out an origin of which something is held,
+    /// and so they send all of it again. What this replica sealed, or had applied before a cut took it back, stays as it is:
+    /// nobody else may have it.
+    ///
+    /// - Returns: the first that was dropped, and how many; nil where it stays.
+    static func dropDamaged(_ number: Int64, in writer: Writer) throws -> (first: Dot, count: Int)? {
+        let fromPeers = "received_from IS NOT NULL AND taken_back IS NULL"
+        let row = try writer.query(
+            "SELECT origin, seq FROM sync_held WHERE number = ? AND \(fromPeers)", [.integer(number)]
+        ).first
+        guard let row, let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer else {
+            return nil
+        }
+        let numbers = try writer.query(
+            "SELECT number FROM sync_held WHERE origin = ? AND seq >= ? AND \(fromPeers)", [row[0], row[1]]
+        ).compactMap(\.values[0].integer)
+        for number in numbers { try drop(number, in: writer) }
+        return (Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))), numbers.count)
+    }
+
     // MARK: What may be released
 
     /// Those whose time has come, that were tried under other declarations, or that the operator releases; by number, in
@@ -309,24 +342,31 @@ enum HeldStore {
         ).compactMap(\.values[0].integer)
     }
 
-    /// One whole; nil where it went meanwhile.
+    /// One with its values; nil where it went meanwhile.
+    ///
+    /// - Throws: `ReplicaError` of code `.damaged` where it is not what was proven when it came.
     static func load(_ number: Int64, _ reader: Reader) throws -> Entry? {
         let rows = try reader.query(
-            "SELECT received_from, signature, body FROM sync_held WHERE number = ?", [.integer(number)])
+            "SELECT received_from, signature, body, digest FROM sync_held WHERE number = ?", [.integer(number)])
         guard let row = rows.first else { return nil }
-        guard case .blob(let signature) = row[1], case .blob(let body) = row[2] else {
-            throw ReplicaError.damaged("sync_held")
+        guard let signature = row[1].bytes, let body = row[2].bytes, isWhole(body, row[1], row[3]) else {
+            throw ReplicaError.damaged(name(number))
         }
         let values = try reader.query(
             "SELECT value FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)]
         ).map(\.values[0].bytes)
-        return Entry(
-            number: number,
-            changeSet: ProvenChangeSet(
-                sealed: SealedChangeSet(body: body, signature: signature, values: values),
-                view: try ChangeSetView(kept: body, "change set \(number) of those held"), digest: SHA256.digest(body)),
-            from: row[0].bytes.flatMap { NodeID(bytes: $0) })
+        let signed = SignedChangeSet(
+            sealed: SealedChangeSet(body: body, signature: signature, values: values),
+            view: try ChangeSetView(kept: body, name(number)), digest: SHA256.digest(body))
+        do {
+            return Entry(
+                number: number, changeSet: try signed.proven(), from: row[0].bytes.flatMap { NodeID(bytes: $0) })
+        } catch is ApplyViolation {
+            throw ReplicaError.damaged("a value of \(name(number))")
+        }
     }
+
+    private static func name(_ number: Int64) -> String { "change set \(number) of those held" }
 }
 
 extension HeldCause {

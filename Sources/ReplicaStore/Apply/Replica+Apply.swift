@@ -183,12 +183,12 @@ final class Batch {
         }
     }
 
-    /// What waits under the name of what was just applied is the same, or of another history of its origin. Where it reads no
-    /// more nothing tells which, and it is of no use to anyone.
+    /// What waits under the name of what was just applied is the same, or of another history of its origin. Where it is
+    /// whole no more nothing tells which, and it is of no use to anyone.
     private func meetHeld(_ changeSet: ProvenChangeSet) throws {
         let dot = changeSet.dot
         guard heldOrigins.contains(dot.origin), let held = try HeldStore.find(dot, writer) else { return }
-        guard !held.isBody(of: changeSet), held.isReadable else { return try drop(held.number, of: dot.origin) }
+        guard !held.isBody(of: changeSet), held.isWhole else { return try drop(held.number, of: dot.origin) }
         let suspicion = ForkSuspicion(origin: dot.origin, differs: dot.sequence)
         report.forks.append(suspicion)
         try HeldStore.restate(held.number, HeldChangeSet(dot: dot, suspicion), until: .anything, in: writer)
@@ -244,16 +244,21 @@ final class Batch {
             for dot in applied { queue += try HeldStore.waiting(for: dot, writer) }
             applied = []
             guard let number = queue.popFirst() else { return }
-            if let entry = try readable(number) { try retry(entry) }
+            if let entry = try whole(number) { try retry(entry) }
         }
     }
 
-    /// Nil where it went meanwhile, or reads no more: that one stays as it is, so that whatever else there is can be read, and
-    /// `verify` names it.
-    private func readable(_ number: Int64) throws -> HeldStore.Entry? {
+    /// Nil where it went meanwhile, or is not what was proven: all else goes on, and peers send it again where they can.
+    private func whole(_ number: Int64) throws -> HeldStore.Entry? {
         do {
             return try HeldStore.load(number, writer)
         } catch let error as ReplicaError where error.code == .damaged {
+            guard let (first, count) = try HeldStore.dropDamaged(number, in: writer) else { return nil }
+            if try !HeldStore.holds(first.origin, writer) { heldOrigins.remove(first.origin) }
+            try ReplicaNotice.add(
+                .heldDamaged,
+                "\(first) waited here and is not as it came: this disk changed it. It was not applied, but dropped\(count > 1 ? " with the \((count - 1).of("change set")) of its author that waited for it" : ""), and comes again with the next pull from a node that has it. Run `syncnode verify` to see whether anything else is damaged, and look after the disk.",
+                at: transaction.now, in: writer)
             return nil
         }
     }

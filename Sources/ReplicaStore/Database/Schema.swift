@@ -170,6 +170,11 @@ enum Schema {
         -- Whole change sets were held for such a value: they are tried once more.
         UPDATE sync_held SET tried_under = NULL WHERE cause = 'schema_differs';
         """,
+        """
+        -- Of signature and body, as they were proven: what a disk made of them since is not applied. What was held before there were
+        -- digests has none.
+        ALTER TABLE sync_held ADD COLUMN digest BLOB;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

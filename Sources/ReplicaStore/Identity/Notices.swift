@@ -18,6 +18,8 @@ public struct ReplicaNotice: Sendable, Hashable {
         case recovered
         /// A revocation or a fork set aside what this replica had applied.
         case rewound
+        /// The disk changed something that was held, so it was dropped, and peers send it again.
+        case heldDamaged = "held_damaged"
     }
     public let number: Int64
     public let at: WallClock

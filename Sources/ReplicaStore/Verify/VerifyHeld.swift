@@ -10,7 +10,7 @@ extension Verification {
         let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
         try reader.forEach(
             """
-            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back
+            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back, digest
             FROM sync_held ORDER BY number
             """
         ) { row in
@@ -23,6 +23,11 @@ extension Verification {
                 "SELECT value, ordinal FROM sync_held_values WHERE held = ? ORDER BY ordinal", [.integer(number)])
             if values.map({ $0[1] }) != values.indices.map({ .integer(Int64($0)) }) {
                 report.add(.changeSet, "its values are not numbered 0 and on", table: "sync_held_values", dot: dot(row))
+            }
+            if row[11] != .null, row[11] != .blob(HeldStore.digest(signature, body).bytes) {
+                report.add(
+                    .changeSet, "a held change set does not have the digest kept beside it", table: "sync_held",
+                    dot: dot(row))
             }
             check(SealedChangeSet(body: body, signature: signature, values: values.map { $0[0].bytes }), row)
         }

@@ -38,8 +38,7 @@ extension Simulation {
                 // Its value has not arrived, or its row is deleted: nothing is written.
                 tallies.count("not-kept")
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(
-                    writes: writes, journal: journal, syncs: node.machine.disk.syncs, isOneTransaction: false)
+                node.doubt(writes, journal: journal, isOneTransaction: false)
                 throw error
             }
         }
@@ -108,7 +107,7 @@ extension Simulation {
                 node.witness.book.add(book)
                 return true
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(writes: book, journal: journal, syncs: node.machine.disk.syncs)
+                node.doubt(book, journal: journal)
                 throw error
             }
         }

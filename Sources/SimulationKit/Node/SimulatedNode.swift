@@ -23,8 +23,9 @@ final class SimulatedNode {
     var sessions: [SimulatedSession] = []
     /// What is known of its replica without asking it.
     var witness = Witness()
-    /// A transaction that failed at its commit: after a crash, or on a copy of the disk, it may turn out to have happened.
-    var doubtful: Doubtful?
+    /// Transactions that failed at their commits, in order: after a crash, or on a copy of the disk, one of them may turn out to have
+    /// happened. Each was to stand in the place of the one before, and may have failed before it got there.
+    private(set) var doubtful: [Doubtful] = []
     /// Joined the workspace, at some time.
     var hasJoined = false
     /// Its disk as it was at some time, and what was known of it then.
@@ -38,8 +39,7 @@ final class SimulatedNode {
         let journal: [String: Int64]
         /// How often the disk had synced: where it synced again, something else was committed in its place.
         let syncs: Int
-        /// It happened in all tables or in none.
-        var isOneTransaction = true
+        let isOneTransaction: Bool
     }
 
     init(index: Int, machine: Machine, key: SigningKey, certificate: Certificate, tables: [Table]) {
@@ -50,10 +50,33 @@ final class SimulatedNode {
         self.tables = tables
     }
 
+    /// Notes a transaction that failed at its commit.
+    ///
+    /// - Parameters:
+    ///   - journal: by table, the journal's last entry before it.
+    ///   - isOneTransaction: it happens in all tables or in none.
+    func doubt(_ writes: WriteBook, journal: [String: Int64], isOneTransaction: Bool = true) {
+        forgetDoubt()
+        doubtful.append(
+            Doubtful(writes: writes, journal: journal, syncs: machine.disk.syncs, isOneTransaction: isOneTransaction))
+    }
+
+    /// What was committed after a transaction that failed stands in its place.
+    func forgetDoubt() { doubtful.removeAll { machine.disk.syncs > $0.syncs } }
+
+    /// What may have happened, the latest first; nothing is in doubt afterwards.
+    func takeDoubtful() -> [Doubtful] {
+        defer { doubtful = [] }
+        return doubtful.reversed()
+    }
+
+    /// The disk is that of another machine, or of another time.
+    func takeOver(doubtful: [Doubtful]) { self.doubtful = doubtful }
+
     struct Backup {
         let files: [String: [UInt8]]
         let witness: Witness
-        let doubtful: Doubtful?
+        let doubtful: [Doubtful]
         let tables: [Table]
     }
 

@@ -32,8 +32,7 @@ extension Simulation {
             } catch is RolledBack {
                 return
             } catch {
-                node.doubtful = SimulatedNode.Doubtful(
-                    writes: book, journal: journal ?? [:], syncs: node.machine.disk.syncs)
+                node.doubt(book, journal: journal ?? [:])
                 throw error
             }
         }

@@ -66,7 +66,7 @@ extension Simulation {
         node.machine.disk.restore(backup.files)
         // What was sealed since is gone from here; it comes back from whoever has it.
         takenBack.formUnion(node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil })
-        node.doubtful = backup.doubtful
+        node.takeOver(doubtful: backup.doubtful)
         node.witness = backup.witness
         node.tables = backup.tables
     }
@@ -101,7 +101,7 @@ extension Simulation {
         other.certificate = node.certificate
         other.tables = node.tables
         other.witness = node.witness
-        other.doubtful = node.doubtful
+        other.takeOver(doubtful: node.doubtful)
         other.machine.disk.restore(node.machine.disk.snapshot())
         other.hasJoined = true
     }

@@ -20,7 +20,7 @@ extension Simulation {
         setTime(node)
         do {
             let result = try body(store)
-            forgetDoubt(node)
+            node.forgetDoubt()
             if node.machine.disk.isDown {
                 try look(at: node, store)
                 try die(node)
@@ -56,7 +56,7 @@ extension Simulation {
                 throw SimulationViolation("\(node.name) refuses the roster of \(peer.name): \(reason)")
             }
         }
-        forgetDoubt(node)
+        node.forgetDoubt()
         noteDiskFault(node)
         if !node.machine.disk.isDown { try look(at: node, store) }
         if node.machine.disk.isDown {
@@ -64,11 +64,6 @@ extension Simulation {
             return nil
         }
         return answer.inputs
-    }
-
-    /// What was committed after a transaction that failed stands in its place.
-    private func forgetDoubt(_ node: SimulatedNode) {
-        if let doubtful = node.doubtful, node.machine.disk.syncs > doubtful.syncs { node.doubtful = nil }
     }
 
     /// A failure is the disk's, or a violation.
@@ -216,21 +211,22 @@ extension Simulation {
 
     /// Whether a transaction that failed at its commit took place after all: wholly, or not at all.
     private func settleDoubt(_ node: SimulatedNode, _ replica: Replica) throws {
-        guard let doubtful = node.doubtful else { return }
-        node.doubtful = nil
-        let tables = Set(doubtful.writes.entries.keys.map(\.table)).sorted()
-        // What the replica itself wrote as it was opened bears another time.
-        let happened = try replica.read { reader in
-            try tables.filter { table in
-                try SimulatedNode.hasJournaled(
-                    table, at: doubtful.writes.latest, after: doubtful.journal[table] ?? 0, reader)
+        for doubtful in node.takeDoubtful() {
+            let tables = Set(doubtful.writes.entries.keys.map(\.table)).sorted()
+            // What the replica itself wrote as it was opened bears another time.
+            let happened = try replica.read { reader in
+                try tables.filter { table in
+                    try SimulatedNode.hasJournaled(
+                        table, at: doubtful.writes.latest, after: doubtful.journal[table] ?? 0, reader)
+                }
             }
+            guard !doubtful.isOneTransaction || happened.isEmpty || happened == tables else {
+                throw SimulationViolation(
+                    "\(node.name): of a transaction on \(tables) only \(happened) are there after a crash")
+            }
+            trace.detail("\(node.name): what failed is there after all in \(happened) of \(tables)")
+            for table in happened { node.witness.book.add(doubtful.writes, table: table) }
+            if !happened.isEmpty { return }
         }
-        guard !doubtful.isOneTransaction || happened.isEmpty || happened == tables else {
-            throw SimulationViolation(
-                "\(node.name): of a transaction on \(tables) only \(happened) are there after a crash")
-        }
-        trace.detail("\(node.name): what failed last is there after all in \(happened) of \(tables)")
-        for table in happened { node.witness.book.add(doubtful.writes, table: table) }
     }
 }
