@@ -10,7 +10,7 @@ extension Verification {
         let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
         try reader.forEach(
             """
-            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back, digest
+            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back, digest, received_from
             FROM sync_held ORDER BY number
             """
         ) { row in
@@ -24,9 +24,9 @@ extension Verification {
             if values.map({ $0[1] }) != values.indices.map({ .integer(Int64($0)) }) {
                 report.add(.changeSet, "its values are not numbered 0 and on", table: "sync_held_values", dot: dot(row))
             }
-            if row[11] != .null, row[11] != .blob(HeldStore.digest(signature, body).bytes) {
-                report.add(
-                    .changeSet, "a held change set does not have the digest kept beside it", table: "sync_held",
+            guard row[11] == .null || row[11] == .blob(HeldStore.digest(signature, body).bytes) else {
+                return report.add(
+                    damaged(row), "a held change set does not have the digest kept beside it", table: "sync_held",
                     dot: dot(row))
             }
             check(SealedChangeSet(body: body, signature: signature, values: values.map { $0[0].bytes }), row)
@@ -56,6 +56,11 @@ extension Verification {
         return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
     }
 
+    /// What this replica sealed, or had applied, may be nowhere else.
+    private func damaged(_ row: Row) -> VerifyFinding.Kind {
+        row[12] != .null && row[10] == .null ? .held : .changeSet
+    }
+
     private func check(_ sealed: SealedChangeSet, _ row: Row) {
         do {
             let proven = try replica.prove(sealed, authors: authors)
@@ -73,7 +78,7 @@ extension Verification {
         } catch let violation as ApplyViolation {
             let kinds: [ApplyViolation.Kind: VerifyFinding.Kind] = [.author: .author, .signature: .signature]
             report.add(
-                kinds[violation.kind] ?? .changeSet, "held, and no longer sound: \(violation)", table: "sync_held",
+                kinds[violation.kind] ?? damaged(row), "held, and no longer sound: \(violation)", table: "sync_held",
                 dot: violation.dot ?? dot(row))
         } catch {
             report.add(.changeSet, "held, and no longer sound: \(error)", table: "sync_held", dot: dot(row))

@@ -38,6 +38,10 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// A change set in the log is not the bytes that were signed.
         public static let changeSet = Kind(
             "change_set", "The change set cannot be passed on, and what it wrote cannot be checked.", replace)
+        /// What came from a peer and waits is not what was proven then.
+        public static let held = Kind(
+            "held", "It is not applied, so that nothing else is wrong for it.",
+            "Pull: when its turn comes it is dropped, and comes again from a node that has it. Look after the disk.")
         /// A signature does not vouch for its change set.
         public static let signature = Kind(
             "signature", "Nobody vouches for what this change set wrote.", replace)
@@ -134,7 +138,8 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
     /// What, where, what it means and what to do.
     public var description: String {
         let place = place.trimmingPrefix(" ")
-        return (place.isEmpty ? "" : "\(place): ") + "\(what). \(kind.meaning) \(kind.remedy)"
+        let sentence = what.hasSuffix(".") ? what : what + "."
+        return (place.isEmpty ? "" : "\(place): ") + "\(sentence) \(kind.meaning) \(kind.remedy)"
     }
 }
 
