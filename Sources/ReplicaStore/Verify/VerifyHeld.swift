@@ -10,7 +10,8 @@ extension Verification {
         let total = try reader.integer("SELECT count(*) FROM sync_held") ?? 0
         try reader.forEach(
             """
-            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back, digest, received_from
+            SELECT number, origin, seq, signature, body, cause, release_at, waits_origin, waits_seq, detail, taken_back,
+                digest, received_from
             FROM sync_held ORDER BY number
             """
         ) { row in
