@@ -59,10 +59,11 @@ extension SyncSession {
     /// Change sets of which values are awaited: asked for once more in one session.
     var valuesToAskFor: some Collection<Dot> { local.awaited.prefix(Inquiry.awaited).filter(isAwaited) }
 
-    /// Whether it is awaited still. What the ledger alone lacks never stood in the way of what is safe.
+    /// Whether it is awaited still. What was safe as the session began and is awaited all the same, the ledger alone lacks: that
+    /// never stands in the way of what is safe, whatever else of its origin does.
     private func isAwaited(_ dot: Dot) -> Bool {
-        if let below = local.safeBelow.entries[dot.origin] { return below < dot.sequence }
-        return configuration.local.safeBelow.entries[dot.origin] == nil
+        guard let before = configuration.local.safeBelow.entries[dot.origin], dot.sequence > before else { return true }
+        return local.safeBelow.entries[dot.origin].map { $0 < dot.sequence } ?? false
     }
 
     /// Records of the roster first: the author of what follows may stand in them.

@@ -80,6 +80,19 @@ import Testing
         #expect(network.allComplaints == [])
     }
 
+    /// A value that nobody has any more keeps its origin from being safe for ever; what the ledger lacks below is asked for
+    /// all the same.
+    @Test(arguments: [SyncMode.pull, .sync]) func whatTheLedgerAloneLacksIsAskedForBelowWhatIsAwaited(mode: SyncMode) {
+        let (network, left, right) = awaiting()
+        left.safeBelow = SafeBelow([origin(3): SequenceNumber(2)])
+        right.lost = [left.awaited[2]]
+        let (dialler, answerer) = network.exchange(left, right, mode)
+        #expect(dialler.sent.filter { $0.name.hasPrefix("question") } == left.awaited.map { .again($0) })
+        #expect(answerer.sent.filter { $0.name == "change set" }.count == 3)
+        #expect(dialler.ending == .completed && answerer.ending == .completed)
+        #expect(network.allComplaints == [])
+    }
+
     @Test func bothSidesAsk() {
         let (network, left, right) = awaiting()
         right.awaited = [left.awaited[1]]
