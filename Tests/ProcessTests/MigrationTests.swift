@@ -8,6 +8,7 @@ import Testing
         DROP TABLE sync_held; DROP TABLE sync_journal_runs; DROP TABLE sync_cuts; DROP TABLE sync_forks;
         DROP TABLE sync_set_aside_edits; DROP TABLE sync_held_authors; DROP INDEX sync_conflict_values_absent;
         DROP INDEX sync_parked_misfits; ALTER TABLE sync_parked DROP COLUMN misfit;
+        ALTER TABLE sync_tables DROP COLUMN definition;
         CREATE TABLE sync_held(
             number INTEGER PRIMARY KEY, origin BLOB NOT NULL, seq INTEGER NOT NULL, cause TEXT NOT NULL,
             detail TEXT NOT NULL, release_at INTEGER, received_at INTEGER NOT NULL, received_from BLOB,

@@ -103,6 +103,8 @@ import Testing
             """
             ALTER TABLE articles ADD COLUMN rating INTEGER DEFAULT 0;
             ALTER TABLE sync_journal_articles ADD COLUMN old_rating;
+            UPDATE sync_tables SET definition = (SELECT sql FROM sqlite_master WHERE name = 'articles')
+                WHERE name = 'articles';
             INSERT INTO sync_columns(table_number, position, name)
                 SELECT number, (SELECT count(*) FROM sync_columns WHERE table_number = number), 'rating' FROM sync_tables
                 WHERE name = 'articles';

@@ -270,6 +270,23 @@ import Testing
             report.findings.contains { $0.kind == .schema && $0.table == "sync_graveyard_links" }, "\(report.findings)")
     }
 
+    /// Of another type a column makes other values of what programs write. Triggers and graveyard follow the type, and so they
+    /// do not tell.
+    @Test(arguments: [("TEXT", "VEXT"), ("DEFAULT ''", "DEFAULT 'p'")])
+    func aReplicatedTableIsHeldToItsStatement(word: String, other: String) throws {
+        let fixture = try DamageFixture()
+        let path = try fixture.copyFile()
+        let replica = try fixture.open(path)
+        try replica.damage("PRAGMA writable_schema = 1")
+        try replica.damage(
+            "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = 'notes'", [Value(word), Value(other)])
+        try replica.damage("PRAGMA writable_schema = RESET")
+        try replica.close()
+        let again = try fixture.open(path)
+        let findings = try again.verify(authors: fixture.workspace.authors).findings
+        #expect(findings.contains { $0.kind == .schema && $0.table == "notes" }, "\(findings)")
+    }
+
     @Test func aTableOfTheEngineThatIsGoneIsNamed() throws {
         try expect(.schema, "sync_awaiting", after: "DROP TABLE sync_awaiting")
         try expect(.schema, "sync_change_sets_by_dot", after: "DROP INDEX sync_change_sets_by_dot")

@@ -217,7 +217,11 @@ import Trust
                 proven, held, until: .declarations, from: nil, within: .standard, at: workspace.clock.now, in: writer)
             // As that program left the file.
             let step = try #require(Schema.steps.firstIndex { $0.contains("SET tried_under = NULL") })
-            try writer.executeAll("ALTER TABLE sync_held DROP COLUMN digest; PRAGMA user_version = \(step)")
+            try writer.executeAll(
+                """
+                ALTER TABLE sync_held DROP COLUMN digest; ALTER TABLE sync_tables DROP COLUMN definition;
+                PRAGMA user_version = \(step)
+                """)
         }
         #expect(try replica.releaseHeld().changeSets == 0)
         replica = try reopen(replica, tables)

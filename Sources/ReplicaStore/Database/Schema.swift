@@ -175,6 +175,12 @@ enum Schema {
         -- digests has none.
         ALTER TABLE sync_held ADD COLUMN digest BLOB;
         """,
+        """
+        -- The table's own statement: what its columns make of values, and what they default to, follows from it.
+        ALTER TABLE sync_tables ADD COLUMN definition TEXT NOT NULL DEFAULT '';
+        UPDATE sync_tables SET definition = ifnull(
+            (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name), '');
+        """,
     ]
 
     /// The tables that stand beside each replicated table.

@@ -70,7 +70,7 @@ enum Declaration {
         let number: Int64
         if let known = try writer.integer("SELECT number FROM sync_tables WHERE name = ?", Value(table.name)) {
             number = known
-            try addColumns(table, number: number, in: writer)
+            if try addColumns(table, number: number, in: writer) { try noteDefinition(of: number, in: writer) }
         } else {
             try writer.execute("INSERT INTO sync_tables(name) VALUES (?)", [Value(table.name)])
             number = writer.lastInsertedRow
@@ -80,6 +80,7 @@ enum Declaration {
             for (position, column) in table.columns.enumerated() {
                 try insertColumn(column.name, position: position, table: number, in: writer)
             }
+            try noteDefinition(of: number, in: writer)
         }
         let appeared = try declareFields(of: table, number: number, in: writer)
         let compiled = try load(number: number, name: table.name, writer)
@@ -98,7 +99,18 @@ enum Declaration {
         }
     }
 
-    private static func addColumns(_ table: Table, number: Int64, in writer: Writer) throws {
+    /// As the statement is now, so that `verify` sees what a disk makes of it.
+    private static func noteDefinition(of number: Int64, in writer: Writer) throws {
+        try writer.execute(
+            """
+            UPDATE sync_tables SET definition =
+                (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name)
+            WHERE number = ?
+            """, [.integer(number)])
+    }
+
+    /// Returns whether there were any to add.
+    private static func addColumns(_ table: Table, number: Int64, in writer: Writer) throws -> Bool {
         let present = Set(
             try writer.query("SELECT name FROM sync_columns WHERE table_number = ?", [.integer(number)])
                 .compactMap { $0[0].string })
@@ -112,6 +124,7 @@ enum Declaration {
             try insertColumn(column.name, position: position, table: number, in: writer)
             position += 1
         }
+        return position > present.count
     }
 
     private static func insertColumn(_ name: String, position: Int, table: Int64, in writer: Writer) throws {

@@ -117,6 +117,15 @@ extension Verification {
             report.add(.schema, "its columns' positions are not 0 and on", table: name)
         }
         try expect(["id"] + declared, in: name)
+        let statement = try reader.query(
+            """
+            SELECT definition, (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name)
+            FROM sync_tables WHERE number = ?
+            """, [.integer(number)]
+        ).first
+        if try statement?[0] != statement?[1] && columns(name) == ["id"] + declared {
+            report.add(.schema, "its statement in the file's catalogue is not the one noted here", table: name)
+        }
         try expect(["n", "id", "at", "op", "mask"] + declared.map { "old_\($0)" }, in: "sync_journal_\(name)")
         try expect(["row", "id", "alive", "shape", "stamp", "origin", "seq"], in: "sync_rows_\(name)")
         try expect(["row", "field", "stamp", "origin", "seq"], in: "sync_versions_\(name)")
