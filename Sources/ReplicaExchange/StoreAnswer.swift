@@ -100,7 +100,7 @@ extension SessionStore {
         }
         if exchange.isVoid(report.rewinds) { return [.rewound] }
         // Before the acknowledgement, which may be the last that the peer waits for.
-        let questions = Set(report.forks).compactMap { exchange.search(for: $0) }.map {
+        let questions = report.forks.compactMap { exchange.search(for: $0) }.map {
             SessionInput.askSigned($0.firstQuestion)
         }
         return questions + [

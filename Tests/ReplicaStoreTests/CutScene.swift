@@ -69,7 +69,7 @@ final class CutScene {
     }
 
     private func search(_ fork: ForkSuspicion, _ receiver: Replica, _ sender: Replica) throws {
-        guard try receiver.cuts().forked[fork.origin] == nil else { return }
+        guard try receiver.cuts().mayForkLower(fork) else { return }
         var search = ForkSearch(fork)
         var step = ForkStep.ask(search.firstQuestion)
         var questions = 0

@@ -71,7 +71,6 @@ import Trust
         try scene.expectAgreement(all)
     }
 
-    /// A peer that answers nothing is proof enough: what it sent cannot follow what is known.
     /// What a replica had applied of one history, and a cut took back, does not keep the other from it.
     @Test func aForkIsFoundThoughOneOfItsHistoriesWasSetAside() throws {
         let scene = try CutScene()
@@ -105,6 +104,7 @@ import Trust
         for id in ["i1", "i2"] { #expect(try hq.noteRow(id) != nil) }
     }
 
+    /// A peer that answers nothing is proof enough: what it sent cannot follow what is known.
     @Test func whoDoesNotAnswerIsCutOffWhereItWasMet() throws {
         let story = try Story()
         let (scene, hq) = (story.scene, story.hq)
@@ -126,6 +126,76 @@ import Trust
         try scene.pull(story.ankara, from: story.istanbul)
         try scene.meet(all)
         try scene.expectAgreement(all)
+    }
+
+    /// Two histories that part at the third change set, and one that left them at the second.
+    private struct ThreeHistories {
+        let origin: Origin
+        let first, second, otherSecond: SealedChangeSet
+        /// Of the two thirds.
+        let proof: ForkProof
+
+        init(_ scene: CutScene) throws {
+            var one = Forger(scene.workspace.authors)
+            func write(_ forger: inout Forger, _ id: String, _ seconds: Int64) -> SealedChangeSet {
+                forger.write(.insert, "notes", id, [("title", Value("of it"))], at: scene.workspace.stamp(seconds))
+            }
+            func half(_ sealed: SealedChangeSet) throws -> ForkProof.Half {
+                try ForkProof.Half(body: sealed.body, signature: sealed.signature)
+            }
+            origin = one.origin
+            first = write(&one, "n1", 0)
+            var third = one
+            otherSecond = write(&third, "n3", 1)
+            second = write(&one, "n2", 1)
+            var two = one
+            proof = try ForkProof(
+                half(write(&one, "n4", 2)), half(write(&two, "n5", 2)), key: one.key.publicKey)
+        }
+    }
+
+    /// What is proven already is not the lowest fork where one holds a third history, which parted from both before.
+    @Test(arguments: [false, true]) func aThirdHistoryIsProvenToo(proofFirst: Bool) throws {
+        let scene = try CutScene()
+        let (hq, ankara) = (try scene.replica("hq"), try scene.replica("ankara"))
+        let histories = try ThreeHistories(scene)
+        func take(_ changeSets: [SealedChangeSet], _ replica: Replica) throws {
+            #expect(try replica.apply(changeSets, from: nil, authors: scene.workspace.authors).violation == nil)
+        }
+        for replica in [hq, ankara] { try take([histories.first, histories.second], replica) }
+        if proofFirst { try hq.addForkProofs([histories.proof]) }
+        try take([histories.otherSecond], hq)
+        if !proofFirst { try hq.addForkProofs([histories.proof]) }
+        #expect(try hq.cuts().forked[histories.origin] == SequenceNumber(3))
+        #expect(
+            try hq.forkSuspicions() == [ForkSuspicion(origin: histories.origin, differs: SequenceNumber(2))])
+        // Whoever has what hq has may answer.
+        try scene.meet([hq, ankara])
+        for replica in [hq, ankara] {
+            #expect(try replica.cuts().forked[histories.origin] == SequenceNumber(2))
+            #expect(try replica.forkSuspicions().isEmpty)
+        }
+        try scene.expectAgreement([hq, ankara])
+    }
+
+    /// A third history that came after the proof is one that the proof lets in.
+    @Test func aThirdHistoryIsMetByComparing() throws {
+        let scene = try CutScene()
+        let (hq, ankara) = (try scene.replica("hq"), try scene.replica("ankara"))
+        let histories = try ThreeHistories(scene)
+        for (replica, second) in [(hq, histories.second), (ankara, histories.otherSecond)] {
+            try replica.addForkProofs([histories.proof])
+            let report = try replica.apply(
+                [histories.first, second], from: nil, authors: scene.workspace.authors)
+            #expect(report.changeSets == 2 && report.forks.isEmpty)
+        }
+        #expect(try hq.vectors().applied == ankara.vectors().applied)
+        #expect(
+            try hq.suspicions(comparing: ankara.heads())
+                == [ForkSuspicion(origin: histories.origin, differs: SequenceNumber(2))])
+        try scene.meet([hq, ankara])
+        #expect(try hq.cuts().forked[histories.origin] == SequenceNumber(2))
+        try scene.expectAgreement([hq, ankara])
     }
 
     @Test func aForgedProofIsRefused() throws {

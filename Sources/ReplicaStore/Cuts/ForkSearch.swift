@@ -19,6 +19,14 @@ public struct ForkSuspicion: Hashable, Sendable {
     }
 }
 
+extension Cuts {
+    /// Whether a suspicion, if it is borne out, says more than the forks that are proven: of three histories two may part above
+    /// the place where the third does.
+    func mayForkLower(_ suspicion: ForkSuspicion) -> Bool {
+        forked[suspicion.origin].map { suspicion.differs < $0 } ?? true
+    }
+}
+
 /// What to do next in a search.
 public enum ForkStep: Hashable, Sendable {
     /// Ask the peer for this change set, without its values.

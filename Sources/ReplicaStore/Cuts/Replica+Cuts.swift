@@ -167,7 +167,7 @@ extension Replica {
             else { return nil }
             let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
             guard !cuts.exclude(dot), let suspicion = try suspicion(of: dot, body, origins, reader) else { return nil }
-            return cuts.forked[suspicion.origin] == nil ? suspicion : nil
+            return cuts.mayForkLower(suspicion) ? suspicion : nil
         }
     }
 

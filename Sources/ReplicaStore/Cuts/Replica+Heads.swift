@@ -30,11 +30,12 @@ extension Replica {
             let origins = try OriginBook(reader)
             let cuts = try CutStore.load(reader, own: nil)
             return try peer.vector.sorted.compactMap { origin, sequence in
-                guard cuts.forked[origin] == nil,
+                let suspicion = ForkSuspicion(origin: origin, differs: sequence)
+                guard cuts.mayForkLower(suspicion),
                     let digest = try Self.digest(of: Dot(origin: origin, sequence: sequence), origins, reader),
                     digest != peer.digests[origin]
                 else { return nil }
-                return ForkSuspicion(origin: origin, differs: sequence)
+                return suspicion
             }
         }
     }

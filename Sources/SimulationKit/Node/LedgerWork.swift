@@ -27,7 +27,7 @@ extension Simulation {
                 if keeps { try store.replica.keep(conflict) } else { try store.replica.accept(conflict) }
                 let acknowledgements = SimulatedSchema.acknowledgements.name
                 // Bringing a row back seals it, and then the conflict is acknowledged.
-                for table in Set(writes.entries.keys.map(\.table)) {
+                for table in Set(writes.entries.keys.map(\.table)).sorted() {
                     if bringsBack, table == acknowledgements {
                         node.witness.later.add(writes, table: table)
                     } else {

@@ -62,11 +62,11 @@ extension Simulation {
         }
     }
 
-    /// Whether members have two histories under one origin and do not know that it forked.
+    /// Whether members have two histories under one origin: they do not know that it forked, or that it forked there already.
     private func hasHiddenFork() throws -> Bool {
         try twins.keys.contains { origin in
             let ends = try members.compactMap { node -> Digest? in
-                guard let replica = node.replica, node.witness.cuts.forked[origin] == nil else { return nil }
+                guard let replica = node.replica else { return nil }
                 let last = try replica.vectors().applied[origin]
                 return try replica.signedChangeSet(Dot(origin: origin, sequence: last)).map { SHA256.digest($0.body) }
             }
