@@ -8,6 +8,8 @@ struct RosterExchange: Sendable {
     enum Sending: Sendable { case nothing, wanted, reading }
 
     private(set) var sending = Sending.nothing
+    /// This side's roster as it was said to be since its records are being read: they may be from before that.
+    private var changedWhileReading: [UInt8]?
     /// The peer's digest differed when it greeted, so its records will come.
     private(set) var awaitsPeer = false
     private var waiting: [RosterRecords] = []
@@ -36,8 +38,11 @@ struct RosterExchange: Sendable {
 
     /// This side's roster changed by other means than this session.
     mutating func changed(to ours: [UInt8]) {
-        guard ours != peerDigest, ours != toldDigest, sending == .nothing else { return }
-        sending = .wanted
+        if sending == .reading {
+            changedWhileReading = ours
+        } else if ours != peerDigest, ours != toldDigest {
+            sending = .wanted
+        }
     }
 
     mutating func startReading() -> Bool {
@@ -46,17 +51,16 @@ struct RosterExchange: Sendable {
         return true
     }
 
-    /// The frames for this side's roster; nil where they were not asked for.
+    /// The frames for this side's roster; nil where they were not asked for. What is known to have come in while it was read is
+    /// told next, and nothing else: what was read may be newer than all that this session has heard of its own side.
     ///
-    /// - Parameters:
-    ///   - digest: of these records.
-    ///   - ours: the roster's now: what came in while they were read is told next.
-    mutating func frames(_ records: [[UInt8]], digest: [UInt8], ours: [UInt8]) -> [ExchangeFrame]? {
+    /// - Parameter digest: of these records.
+    mutating func frames(_ records: [[UInt8]], digest: [UInt8]) -> [ExchangeFrame]? {
         guard sending == .reading else { return nil }
         sending = .nothing
         toldDigest = digest
         jointDigest = digest
-        changed(to: ours)
+        if let changed = changedWhileReading.take() { self.changed(to: changed) }
         let step = FrameLimits.rosterRecordsInFrame
         var frames: [ExchangeFrame] = []
         var start = 0
@@ -110,8 +114,8 @@ struct RosterExchange: Sendable {
             // The peer has our records and merges them into its own: it ends with what we end with.
             toldDigest = ours
             peerDigest = ours
-        } else if ours != done.digest, sending == .nothing {
-            sending = .wanted
+        } else {
+            changed(to: ours)
         }
         return true
     }

@@ -132,9 +132,7 @@ public struct SyncSession: Sendable {
         case .applied(let report): applied(report)
         case .applyFailed(let failure): try applyFailed(failure)
         case .rosterRead(let records, let digest):
-            for frame in roster.frames(records, digest: digest, ours: local.rosterDigest) ?? [] where canSend {
-                send(frame)
-            }
+            for frame in roster.frames(records, digest: digest) ?? [] where canSend { send(frame) }
         case .rosterMerged(let digest, let before, let released):
             if let released {
                 localChanged(released)

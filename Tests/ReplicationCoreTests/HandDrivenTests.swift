@@ -231,6 +231,29 @@ private struct Hand {
         #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
     }
 
+    /// The store may know more than this session was told yet: what it read goes out once, and not until word of it comes.
+    @Test func aRosterNewerThanWhatTheSessionKnowsIsToldOnce() {
+        var hand = Hand(.live)
+        func reads() -> Bool { hand.outputs.contains { if case .readRoster = $0 { true } else { false } } }
+        var state = hand.replica.state
+        state.rosterDigest = [1]
+        hand.give(.localChanged(state))
+        hand.give(.rosterRead([[1], [2]], digest: [2]))
+        #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
+        state.rosterDigest = [2]
+        hand.give(.localChanged(state))
+        #expect(hand.sent.isEmpty && !reads())
+        // And so where the word comes while it is read.
+        state.rosterDigest = [3]
+        hand.give(.localChanged(state))
+        #expect(reads())
+        state.rosterDigest = [4]
+        hand.give(.localChanged(state))
+        #expect(!reads())
+        hand.give(.rosterRead([[1], [2], [3], [4]], digest: [4]))
+        #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
+    }
+
     @Test func aFloodOfRosterRecordsEnds() {
         var hand = Hand(.live)
         let empty = RosterRecords(records: [], digest: [], more: true)

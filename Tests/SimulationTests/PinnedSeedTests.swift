@@ -27,6 +27,7 @@ import Testing
         Pinned("a clock is a year ahead", 43),
         Pinned("a write lost while one of its two values was awaited", 100_940, nodes: 5, steps: 500),
         Pinned("another session brought in a certificate while a roster was merged", 611_359, nodes: 5, steps: 500),
+        Pinned("a roster newer than the session knew was told without end", 1_500_889, nodes: 5, steps: 500),
         Pinned("a value of the ledger was to come, and another of its origin never", 1_201_154, nodes: 5, steps: 500),
     ]
 
