@@ -162,7 +162,7 @@ final class Verification {
         for row in try reader.query(
             "SELECT DISTINCT origin FROM sync_change_sets WHERE origin NOT IN (SELECT number FROM sync_origins)")
         {
-            report.add(.vector, "the log holds change sets of origin number \(row[0]), which is not listed")
+            report.add(.vector, "the log holds change sets of origin number \(row[0].number), which is not listed")
         }
     }
 }

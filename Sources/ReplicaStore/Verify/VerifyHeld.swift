@@ -35,7 +35,7 @@ extension Verification {
         let stray = try reader.query(
             "SELECT DISTINCT held FROM sync_held_values WHERE held NOT IN (SELECT number FROM sync_held)")
         for row in stray {
-            report.add(.changeSet, "it keeps values of \(row[0]), which is not held", table: "sync_held_values")
+            report.add(.changeSet, "it keeps values of \(row[0].number), which is not held", table: "sync_held_values")
         }
         let counted = try reader.query(
             """

@@ -28,7 +28,8 @@ extension Verification {
             )
             for row in stray {
                 report.add(
-                    .ledger, "it keeps \(part) of an entry \(row[0]) that is not there", table: "sync_conflict_\(part)")
+                    .ledger, "it keeps \(part) of an entry \(row[0].number) that is not there",
+                    table: "sync_conflict_\(part)")
             }
         }
         for table in tables.values.sorted(by: { $0.number < $1.number }) {
@@ -54,7 +55,7 @@ extension Verification {
                 "SELECT id FROM \"sync_rows_\(table.name)\" WHERE row = ?", [.integer(rowNumber)]
             ).first?[0]
         else {
-            return report.add(.ledger, "entry \(row[0]) does not read as one", table: "sync_conflicts")
+            return report.add(.ledger, "entry \(row[0].number) does not read as one", table: "sync_conflicts")
         }
         let field =
             fieldNumber == CompiledField.existence ? LoggedContents.existenceName : names[fieldNumber]?.name ?? ""

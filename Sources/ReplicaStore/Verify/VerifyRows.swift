@@ -68,7 +68,7 @@ extension Verification {
         ) { row in
             guard case .text(let id) = row[0] else { return }
             report.add(
-                .schema, "which fields its insert wrote is not known: there is no shape \(row[1])", table: name,
+                .schema, "which fields its insert wrote is not known: there is no shape \(row[1].number)", table: name,
                 id: RowID(bytes: id))
         }
         for (id, isThere) in edits?.isThere ?? [:] {
