@@ -1,38 +1,68 @@
-// Failures of connections in the log: each cause of each address once a minute, however often it comes.
+// Failures of connections in the log: each cause of each network once a minute, however often it comes.
+//
+// Invariant: whatever strangers do, they write no more than `linesRemembered` lines a minute.
 
 internal import Logging
 internal import PeerTransport
 internal import ReplicationCore
 internal import Synchronization
+internal import Trust
 
 final class FailureLog: Sendable {
+    private struct Line: Hashable {
+        /// A stranger has many addresses in one network; of a name that this node dials there is the name.
+        let network: SourceNetwork?
+        let host: String
+        let cause: String
+    }
+
     private struct State {
-        var lastByCause: [String: Uptime] = [:]
+        var written: [Line: Uptime] = [:]
         var suppressed = 0
     }
 
     private static let quietMilliseconds: Int64 = 60_000
-    /// Strangers choose the addresses: beyond this many the memory is emptied.
-    private static let rememberedCauses = 1_024
+    private static let linesRemembered = 1_024
     private let state = Mutex(State())
 
-    func note(_ address: String, _ error: any Error, _ logger: Logger) {
-        let code = (error as? TransportError)?.code.description ?? "failure"
-        let host = address.split(separator: ":").dropLast().joined(separator: ":")
-        let key = "\(host) \(code)"
+    /// - Parameters:
+    ///   - what: did not happen, as the log begins with it.
+    ///   - address: HOST:PORT.
+    func note(_ what: String, _ address: String, _ error: any Error, _ logger: Logger) {
+        let network = SourceNetwork(of: address)
+        let host = network == nil ? address.split(separator: ":").dropLast().joined(separator: ":") : ""
+        let line = Line(network: network, host: host, cause: "\(what) \(Self.code(of: error))")
+        guard let suppressed = suppressed(before: line) else { return }
+        logger.warning(
+            "\(what)", metadata: ["address": "\(address)", "cause": "\(error)", "suppressed": "\(suppressed)"])
+    }
+
+    /// How many were left out since the last line, where this one is to be written.
+    private func suppressed(before line: Line) -> Int? {
         let now = Monotonic.now
-        let suppressed: Int? = state.withLock { state in
-            if let last = state.lastByCause[key], now < last.advanced(byMilliseconds: Self.quietMilliseconds) {
+        return state.withLock { state in
+            if state.written.count >= Self.linesRemembered {
+                state.written = state.written.filter { now < $0.value.advanced(byMilliseconds: Self.quietMilliseconds) }
+            }
+            if let last = state.written[line], now < last.advanced(byMilliseconds: Self.quietMilliseconds) {
                 state.suppressed += 1
                 return nil
             }
-            if state.lastByCause.count >= Self.rememberedCauses { state.lastByCause = [:] }
-            state.lastByCause[key] = now
+            guard state.written.count < Self.linesRemembered else {
+                state.suppressed += 1
+                return nil
+            }
+            state.written[line] = now
             defer { state.suppressed = 0 }
             return state.suppressed
         }
-        guard let suppressed else { return }
-        logger.warning(
-            "no session", metadata: ["address": "\(address)", "cause": "\(error)", "suppressed": "\(suppressed)"])
+    }
+
+    private static func code(of error: any Error) -> String {
+        switch error {
+        case let error as TransportError: error.code.description
+        case let error as TrustError: error.code.description
+        default: "failure"
+        }
     }
 }

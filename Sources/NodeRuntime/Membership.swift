@@ -126,6 +126,18 @@ extension Node {
         return certificate
     }
 
+    /// Gives the holder of an invitation its certificate. One who asks again, since the answer was lost on the way, is given
+    /// the same: each certificate is a record that every node keeps for ever.
+    private func admit(_ invitation: Invitation, _ request: CertificateRequest) throws -> Certificate {
+        let member = try refreshRoster().member(request.publicKey.nodeID)
+        if let member, let given = member.newest, !member.isRevoked, given.name == invitation.name,
+            given.role == invitation.role, (given.notBefore...given.notAfter).contains(clock())
+        {
+            return given
+        }
+        return try admit(request, name: invitation.name, role: invitation.role)
+    }
+
     // MARK: Joining over the network
 
     /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate.
@@ -227,7 +239,7 @@ extension Node {
                 let request = try CertificateRequest(der: wish.certificateRequest)
                 let invitation = try identity.invitations.redeem(
                     invitationID, proof: wish.proof, exporter: exporter, request: request, now: clock())
-                let admitted = try admit(request, name: invitation.name, role: invitation.role)
+                let admitted = try admit(invitation, request)
                 return (admitted, try replica.rosterRecords())
             }
             try await link.send([
@@ -239,8 +251,17 @@ extension Node {
             ])
             return admitted
         } catch let error as TrustError {
-            try await link.send([.error(ErrorNotice(code: .refused, message: error.cause))])
+            try await link.send([.error(ErrorNotice(code: .refused, message: Self.told(of: error)))])
             throw error
+        }
+    }
+
+    /// What one who is not let in is told: nothing of this machine, and not whether there is such an invitation.
+    private static func told(of error: TrustError) -> String {
+        switch error.code {
+        case .alreadyUsed, .expired, .refused, .malformed: error.cause
+        case .notFound, .wrongProof: "this node gave out no such invitation"
+        default: "this node cannot admit anybody now; its log says why"
         }
     }
 

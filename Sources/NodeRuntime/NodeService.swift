@@ -55,7 +55,7 @@ public final class NodeService: Service {
         let watcher = WriteWatcher(replicaPath: node.replica.path)
         let listener = try await PeerListener.bind(
             listen, context: { context }, limits: Self.limits, group: MultiThreadedEventLoopGroup.singleton,
-            onFailure: { [self] address, error in failures.note(address, error, logger) },
+            onFailure: { [self] address, error in failures.note("no session", address, error, logger) },
             accept: { [self] link in await answer(link) })
         try await BlockingWork.run { [node, endpoint = reachable(listener.endpoint)] in
             try node.replica.setNote("served_at", to: endpoint.description)
@@ -115,7 +115,7 @@ public final class NodeService: Service {
             await answerJoin(link)
             return
         }
-        guard sessions.count(of: peer.nodeID) < SessionBoard.sessionsOfPeer else {
+        guard sessions.enter(peer.nodeID) else {
             logger.warning(
                 "too many sessions", metadata: ["peer": "\(peer.name)", "limit": "\(SessionBoard.sessionsOfPeer)"])
             let notice = ErrorNotice(
@@ -126,6 +126,7 @@ public final class NodeService: Service {
             await link.close()
             return
         }
+        defer { sessions.leave(peer.nodeID) }
         do {
             try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
             _ = try await run(link, peer.nodeID, .answering)
@@ -141,7 +142,7 @@ public final class NodeService: Service {
             logger.notice("admitted", metadata: ["node": "\(admitted.name)", "role": "\(admitted.role.rawValue)"])
             sessions.changed()
         } catch {
-            logger.warning("did not admit", metadata: ["address": "\(link.remoteAddress)", "error": "\(error)"])
+            failures.note("did not admit", link.remoteAddress, error, logger)
         }
         await link.close()
     }
@@ -162,6 +163,8 @@ public final class NodeService: Service {
                 }))
         let ticket = sessions.add(driver)
         defer { sessions.remove(ticket) }
+        // Admission was asked when the peer showed its certificate: it may have been revoked since.
+        sessions.enforce(node.roster)
         let result = try await driver.run()
         let failure = Node.failure(of: result.ending)
         if let failure {
@@ -303,7 +306,7 @@ public final class NodeService: Service {
             let link = try await node.dial(target)
             reached = link.peer?.nodeID
             guard let peer = reached else { preconditionFailure("an exchange link has a proven peer") }
-            try await node.record(target, peer, nil)
+            try await link.closingOnFailure { [node] in try await node.record(target, peer, nil) }
             let result = try await run(link, peer, .dialling(.live))
             guard !result.ending.isRewound else { return 100 }
             guard let failure = Node.failure(of: result.ending) else {
@@ -319,7 +322,7 @@ public final class NodeService: Service {
             return 0
         } catch {
             let failure = Node.failure(of: error)
-            failures.note(target.endpoint.description, error, logger)
+            failures.note("no session", target.endpoint.description, error, logger)
             do {
                 try await node.record(target, reached ?? target.node, failure)
             } catch {

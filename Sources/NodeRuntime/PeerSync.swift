@@ -178,9 +178,11 @@ extension Node {
                 "At \(target.endpoint) answers “\(seen)”, not “\(target.name)”. Remove the address with `syncnode peer remove \(target.endpoint)` and add the right one."
             )
         }
-        try await BlockingWork.run { [self] in
-            try store.meet(peer)
-            try replica.setNode(peer.nodeID, at: target.endpoint.description)
+        try await link.closingOnFailure {
+            try await BlockingWork.run { [self] in
+                try store.meet(peer)
+                try replica.setNode(peer.nodeID, at: target.endpoint.description)
+            }
         }
         return link
     }
@@ -225,6 +227,18 @@ extension Node {
         case let error as NodeError: PeerSyncFailure(kind: .refused, message: error.description)
         case let error as TrustError: PeerSyncFailure(kind: .refused, message: error.description)
         default: PeerSyncFailure(kind: .local, message: "\(error)")
+        }
+    }
+}
+
+extension PeerLink {
+    /// Does what comes before the link's first use; where that fails, the link is closed. Letting go of one closes nothing.
+    func closingOnFailure<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
+        } catch {
+            await close()
+            throw error
         }
     }
 }

@@ -9,7 +9,7 @@ internal import Synchronization
 internal import Trust
 
 final class SessionBoard: Sendable {
-    /// Sessions that one peer may have open: a live one each way, and its user's scripts beside them.
+    /// Sessions that one peer may have dialled: a live one, and its user's scripts beside it.
     static let sessionsOfPeer = 32
 
     struct Ticket: Hashable {
@@ -19,6 +19,8 @@ final class SessionBoard: Sendable {
     private struct State {
         var next: UInt64 = 0
         var sessions: [Ticket: SessionDriver] = [:]
+        /// How many of each peer are answered, from before they begin.
+        var answered: [NodeID: Int] = [:]
         var isStopping = false
     }
 
@@ -50,8 +52,24 @@ final class SessionBoard: Sendable {
         }
     }
 
-    /// How many of one peer's sessions are open: each may keep `FrameLimits.greatestWindowBytes` and more waiting.
-    func count(of peer: NodeID) -> Int { state.withLock { $0.sessions.values.count { $0.peer == peer } } }
+    /// Counts one more session that a peer dialled, until `leave`: each may keep `FrameLimits.greatestWindowBytes` and more
+    /// waiting. False where it has as many as it may.
+    func enter(_ peer: NodeID) -> Bool {
+        state.withLock { state in
+            guard state.answered[peer, default: 0] < Self.sessionsOfPeer else { return false }
+            state.answered[peer, default: 0] += 1
+            return true
+        }
+    }
+
+    /// The session that `enter` counted is over.
+    func leave(_ peer: NodeID) {
+        state.withLock { state in
+            let left = state.answered[peer, default: 0] - 1
+            precondition(left >= 0, "who leaves has entered")
+            state.answered[peer] = left == 0 ? nil : left
+        }
+    }
 
     func hasLive(_ peer: NodeID, but other: Ticket? = nil) -> Bool {
         state.withLock { $0.sessions.contains { $0.key != other && $0.value.peer == peer && $0.value.isLive } }

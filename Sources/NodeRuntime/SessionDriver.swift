@@ -148,8 +148,8 @@ final class SessionDriver: Sendable {
     }
 
     private func runToEnd() async throws -> SessionResult {
-        let (local, memory) = try await BlockingWork.run { [node, peer, exchange] in
-            try node.store.begin(exchange, with: peer)
+        let (local, memory) = try await link.closingOnFailure { [node, peer, exchange] in
+            try await BlockingWork.run { try node.store.begin(exchange, with: peer) }
         }
         var configuration = SessionConfiguration(
             role: role, workspace: node.certificate.workspace, node: node.id, peer: peer, software: Node.software,
@@ -213,10 +213,12 @@ final class SessionDriver: Sendable {
 
     private func now() -> Moment { Moment(uptime: Monotonic.now, wall: node.clock()) }
 
-    /// Reads frames as they come; the window bounds how many.
+    /// Reads frames as they come; the window bounds how many. When the session has ended nobody takes them any more: they stay
+    /// with the link, which then stops reading.
     private func read() async {
         do {
             while let received = try await link.next() {
+                guard !hasEnded.load(ordering: .relaxed) else { return }
                 let waiting = queued.withLock { queued in
                     queued.inbound += received.frame.memoryBytes
                     return queued.inbound
@@ -452,9 +454,11 @@ extension ExchangeFrame {
             case .comparisonQuestion, .comparisonAnswer: FrameLimits.elements * 96
             case .answer(_, let changeSet): (changeSet?.body.count ?? 0) + 64
             case .heads(let heads): heads.digests.count * 96
-            case .histories, .headsQuestion, .question, .again, .ping, .pong, .error, .goodbye, .joinRequest,
-                .joinResponse:
-                0
+            case .joinResponse(let response):
+                response.certificate.count + response.authority.count
+                    + response.rosterRecords.reduce(0) { $0 + $1.count + 64 }
+            case .joinRequest(let wish): wish.certificateRequest.count + wish.invitation.count + wish.proof.count
+            case .histories, .headsQuestion, .question, .again, .ping, .pong, .error, .goodbye: 0
             }
         return content + 1024
     }

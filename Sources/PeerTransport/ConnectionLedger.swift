@@ -5,33 +5,6 @@ internal import NIOCore
 
 /// Counts a listener's connections: a value, kept under a lock.
 struct ConnectionLedger {
-    /// What connections are counted by: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one
-    /// customer commonly has.
-    struct Source: Hashable, Sendable {
-        private let bytes: UInt64
-        private let isIPv6: Bool
-
-        init(_ address: SocketAddress?) {
-            // `sockaddr_in` holds its address from byte 4, `sockaddr_in6` from byte 8.
-            guard let address else {
-                (bytes, isIPv6) = (0, false)
-                return
-            }
-            let raw = address.withSockAddr { pointer, count in
-                [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))
-            }
-            func number(_ range: Range<Int>) -> UInt64 { raw[range].reduce(0) { $0 << 8 | UInt64($1) } }
-            switch address {
-            case .v4: (bytes, isIPv6) = (number(4..<8), false)
-            // An IPv4 address as a socket for both families shows it.
-            case .v6 where raw[8..<20].elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]):
-                (bytes, isIPv6) = (number(20..<24), false)
-            case .v6: (bytes, isIPv6) = (number(8..<16), true)
-            case .unixDomainSocket: (bytes, isIPv6) = (0, false)
-            }
-        }
-    }
-
     /// Why a connection was not admitted.
     enum Refusal: Error, Hashable {
         case closed
@@ -39,7 +12,7 @@ struct ConnectionLedger {
     }
 
     private struct Entry {
-        let source: Source
+        let source: SourceNetwork
         let channel: any Channel
         var isHandshaking = true
     }
@@ -51,7 +24,7 @@ struct ConnectionLedger {
 
     private let limits: TransportLimits
     private var entries: [ObjectIdentifier: Entry] = [:]
-    private var shares: [Source: Share] = [:]
+    private var shares: [SourceNetwork: Share] = [:]
     private var handshakes = 0
     private(set) var refused: UInt64 = 0
     private(set) var isClosed = false
@@ -60,7 +33,7 @@ struct ConnectionLedger {
 
     var connections: Int { entries.count }
 
-    mutating func admit(_ channel: any Channel, from source: Source) throws(Refusal) {
+    mutating func admit(_ channel: any Channel, from source: SourceNetwork) throws(Refusal) {
         do {
             try check(shares[source, default: Share()])
         } catch {

@@ -23,6 +23,9 @@ struct Inbox {
         case nothing
     }
 
+    /// What a frame that waits costs besides its bytes.
+    private static let frameOverhead = 64
+
     private let limit: Int
     private var frames = CircularBuffer<[UInt8]>()
     private var bufferedBytes = 0
@@ -33,11 +36,13 @@ struct Inbox {
     /// Of frames that were given out, with their lengths.
     private(set) var deliveredBytes: UInt64 = 0
 
-    /// - Parameter limit: of bytes, before reading stops.
+    /// - Parameter limit: of memory in bytes, before reading stops.
     init(limit: Int) { self.limit = limit }
 
     /// Of frames that wait to be asked for.
     var waitingBytes: Int { bufferedBytes }
+
+    private var memory: Int { bufferedBytes + frames.count * Self.frameOverhead }
 
     // MARK: The reader's side
 
@@ -46,7 +51,7 @@ struct Inbox {
         guard let frame = frames.popFirst() else { return (end.map { .end($0) } ?? .nothing, false) }
         bufferedBytes -= frame.count
         deliver(frame)
-        let resumes = isPaused && bufferedBytes <= limit / 2
+        let resumes = isPaused && memory <= limit / 2
         if resumes { isPaused = false }
         return (.frame(frame), resumes)
     }
@@ -85,7 +90,7 @@ struct Inbox {
     /// - Parameter partialBytes: of a frame that is not whole yet.
     mutating func wantsMore(partialBytes: Int) -> Bool {
         guard end == nil else { return false }
-        let wants = waiter != nil || bufferedBytes + partialBytes < limit
+        let wants = waiter != nil || memory + partialBytes < limit
         isPaused = !wants
         return wants
     }

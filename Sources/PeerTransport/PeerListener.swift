@@ -92,7 +92,7 @@ private final class Ledger: Sendable {
         let id = ObjectIdentifier(channel)
         do {
             try state.withLock { ledger throws(ConnectionLedger.Refusal) in
-                try ledger.admit(channel, from: ConnectionLedger.Source(channel.remoteAddress))
+                try ledger.admit(channel, from: SourceNetwork(channel.remoteAddress))
             }
         } catch {
             let refusal = error.error(for: remote, limits: limits)

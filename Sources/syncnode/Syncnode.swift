@@ -19,7 +19,7 @@ struct Syncnode: AsyncParsableCommand {
               syncnode serve
 
             A second node, with the code that `syncnode invite istanbul` prints on the first:
-              syncnode join CODE
+              syncnode join
               syncnode pull
             """,
         version: Node.software,

@@ -1,7 +1,12 @@
 // Becoming a member, and being shut out: codes used once, late, mistyped or twice at once; files; names; modes; revocation.
 import Chance
 import Foundation
+import NIOPosix
+import PeerTransport
+import ReplicationModel
+import ReplicationWire
 import Testing
+import Trust
 
 @Suite(.serialized) struct JoiningTests {
     @Test(.timeLimit(.minutes(5))) func aCodeIsGoodForOneNodeOnce() async throws {
@@ -13,7 +18,11 @@ import Testing
         #expect(outcome.status == 0 && outcome.text.split(separator: "\n").count == 1, "the code alone: \(outcome)")
         let code = outcome.text.trimmingCharacters(in: .newlines)
         let istanbul = bureaus.node("istanbul")
-        let joined = try await istanbul.json("join", code)
+        let none = try await istanbul.attempt(["join", "-"], input: "\n")
+        #expect(none.status == 65 && none.errors.contains("no code"), "\(none)")
+        let asked = try await istanbul.attempt(["join", "-", "--json"], input: " \(code)\r\n")
+        #expect(asked.status == 0, "\(asked)")
+        let joined = try JSON(asked.output)
         #expect(joined["node"]?["name"]?.text == "istanbul" && joined["node"]?["role"]?.text == "writer", "\(joined)")
         #expect(joined["workspace"]?["name"]?.text == "desk" && joined["data"]?.text == istanbul.data)
 
@@ -69,6 +78,63 @@ import Testing
         #expect(statuses.sorted() == [0, 77, 77, 77])
         let members = try await hq.json("roster")["members"]?.elements ?? []
         #expect(members.count { $0["name"]?.text == "racer" } == 1)
+        try await server.stop()
+    }
+
+    /// Whoever has a code may ask as often as the code is good: that fills neither the roster, which every node keeps for ever,
+    /// nor the log.
+    @Test(.timeLimit(.minutes(5))) func askingAgainAndAgainFillsNothing() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let server = try await hq.serve()
+        let code = try InvitationCode(text: await hq.run("invite", "eager", "--address", server.address))
+        let identity = try IdentityDirectory.prepareToJoin(path: bureaus.node("eager").data)
+        let request = try identity.request(name: "whatever")
+        func answer(
+            _ invitation: InvitationID, _ frame: (_ exporter: [UInt8]) throws -> JoinRequest?
+        ) async throws -> ExchangeFrame? {
+            let link = try await PeerDialer(group: MultiThreadedEventLoopGroup.singleton).dial(
+                Endpoint(server.address),
+                context: TLSContext(joining: code.workspace, fingerprint: code.authorityFingerprint, clock: { now() }),
+                offering: .join)
+            let exporter = try await link.exportKeyingMaterial(
+                label: JoinProofKey.exporterLabel, count: JoinProofKey.exporterBytes)
+            try await link.send([frame(exporter).map { .joinRequest($0) } ?? .goodbye])
+            let answer = try await link.next()?.frame
+            await link.close()
+            return answer
+        }
+        func join(_ invitation: InvitationID, proof key: JoinProofKey) async throws -> ExchangeFrame? {
+            try await answer(invitation) { exporter in
+                JoinRequest(
+                    certificateRequest: request.der, invitation: invitation.bytes,
+                    proof: key.proof(exporter: exporter, request: request.der))
+            }
+        }
+
+        var certificates: Set<[UInt8]> = []
+        for _ in 0..<10 {
+            let answer = try await join(code.secret.invitationID, proof: code.secret.proofKey)
+            guard case .joinResponse(let response) = answer else {
+                throw TestFailure("not admitted: \(String(describing: answer))")
+            }
+            certificates.insert(response.certificate)
+            #expect(response.rosterRecords.count == 2)
+        }
+        #expect(certificates.count == 1)
+        #expect(try await hq.sql("SELECT count(*) FROM sync_roster") == "2")
+
+        // Whether there is such an invitation is not told.
+        let other = InvitationSecret.random()
+        let wrongProof = try await join(code.secret.invitationID, proof: other.proofKey)
+        let unknown = try await join(other.invitationID, proof: other.proofKey)
+        #expect(wrongProof != nil && wrongProof == unknown)
+        for _ in 0..<20 { _ = try? await answer(other.invitationID) { _ in nil } }
+        _ = try await eventually("it is logged", within: 20) {
+            server.child.errors.contains("no join request") ? true : nil
+        }
+        // One line for each cause: no request, no such invitation, a wrong proof.
+        #expect(server.child.errors.split(separator: "\n").count { $0.contains("did not admit") } == 3)
         try await server.stop()
     }
 

@@ -70,7 +70,6 @@ extension Roster {
     /// - Throws: `otherAuthority`, `otherWorkspace`, `revoked`, `expired` or `notYetValid`.
     public func checkMayConnect(_ certificate: Certificate, now: WallClock) throws(CertificateRefusal) {
         try certificate.check(issuedBy: authority)
-        try authority.check(at: now)
         if let revocation = member(certificate.nodeID)?.revocations.first {
             let reason = revocation.reason.isEmpty ? "" : " (\(revocation.reason))"
             throw CertificateRefusal(
@@ -78,6 +77,7 @@ extension Roster {
                 "node \"\(certificate.name)\" was revoked at \(rfc3339(revocation.time))\(reason); to come back it must "
                     + "join again with a new key")
         }
+        try authority.check(at: now)
         try certificate.check(at: now)
     }
 

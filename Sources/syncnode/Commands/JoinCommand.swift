@@ -11,14 +11,16 @@ struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join", abstract: "Become a node of a workspace.",
         discussion: """
-            With a code from `syncnode invite`:  syncnode join CODE
+            With a code from `syncnode invite`:  syncnode join
+            It asks for the code; `syncnode join -` reads it from standard input. `syncnode join CODE` works too, but other \
+            users of this machine can read a command's arguments while it runs, and whoever reads the code first may join.
             Without a network, with files carried by hand:
               here:             syncnode join --request FILE --name NAME
               on an admin node: syncnode admit FILE --out CERT
               here:             syncnode join --certificate CERT
             """)
 
-    @Argument(help: "The code that `syncnode invite` printed.") var code: String?
+    @Argument(help: "The code that `syncnode invite` printed; `-` reads it from standard input.") var code: String?
     @Option(help: ArgumentHelp("Write a request to be admitted, to carry to an admin node.", valueName: "file"))
     var request: String?
     @Option(help: ArgumentHelp("Take in what `syncnode admit` wrote.", valueName: "file")) var certificate: String?
@@ -26,9 +28,25 @@ struct JoinCommand: AsyncParsableCommand {
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
-        guard [code, request, certificate].compactMap({ $0 }).count == 1 else {
-            throw ValidationError("Give either a code, or --request FILE, or --certificate FILE.")
+        let given = [code, request, certificate].compactMap { $0 }
+        guard given.count == 1 || given.isEmpty && asksForCode else {
+            throw ValidationError("Give either a code, `-` to read one, or --request FILE, or --certificate FILE.")
         }
+    }
+
+    /// Whether somebody is there to be asked.
+    private var asksForCode: Bool { isatty(STDIN_FILENO) == 1 }
+
+    /// What was given, or the first line of standard input.
+    private func givenCode() throws -> String {
+        if let code, code != "-" { return code }
+        if asksForCode { say("Paste the code that `syncnode invite` printed:") }
+        let line = readLine()?.trimmingCharacters(in: .whitespaces) ?? ""
+        guard !line.isEmpty else {
+            throw CommandFailure(
+                .badData, "Standard input holds no code.\nPaste what `syncnode invite` printed on the inviting node.")
+        }
+        return line
     }
 
     func run() async throws {
@@ -44,7 +62,7 @@ struct JoinCommand: AsyncParsableCommand {
         if let certificate {
             node = try Node.join(options.directory, admission: Files.read(certificate), tables: NewsTables.all)
         } else {
-            node = try await Node.join(options.directory, code: code ?? "", tables: NewsTables.all)
+            node = try await Node.join(options.directory, code: givenCode(), tables: NewsTables.all)
         }
         try options.print(
             InitCommand.Document(node),
