@@ -88,7 +88,7 @@ let package = Package(
             name: "syncnode",
             dependencies: [
                 "ReplicationModel", "ReplicationCore", "Trust", "ReplicaStore", "NewsStore", "PeerTransport",
-                "NodeRuntime", "ReplicationWire", argumentParser, logging, lifecycle,
+                "NodeRuntime", "ReplicationWire", "CLinux", argumentParser, logging, lifecycle,
             ],
             swiftSettings: strict),
         // Many nodes in one process, on virtual disks, clocks and networks: the proof that all of the above is right.

@@ -87,13 +87,14 @@ extension Node {
         return text.trimmingCharacters(in: .whitespaces)
     }
 
-    /// What a command takes for the node: its name, where a shell reads that as one word.
+    /// What a command takes for the node: its name, where a shell reads that as one word and it means no other node.
     public func commandName(of node: NodeID) -> String {
         let name = name(of: node)
+        let isMeant = (try? member(named: name))?.node == node
         let isWord = name.unicodeScalars.allSatisfy {
             $0.properties.isAlphabetic || ("0"..."9").contains($0) || "-._".unicodeScalars.contains($0)
         }
-        return isWord && !name.hasPrefix("-") ? name : String("\(node)".prefix(12))
+        return isMeant && isWord && !name.hasPrefix("-") ? name : String("\(node)".prefix(12))
     }
 }
 

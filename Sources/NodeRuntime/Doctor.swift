@@ -37,13 +37,8 @@ public enum Doctor {
         do {
             node = try open()
         } catch {
-            let missing = (error as? ReplicaError)?.code == .absent
-            checks.append(
-                Check(
-                    name: "node", state: .broken, finding: "\(error)",
-                    remedy: missing
-                        ? "If the replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer (`syncnode doctor --rebuild` only makes it)."
-                        : ""))
+            let finding = (error as? SQLError)?.explained(at: Node.replicaPath(directory)) ?? "\(error)"
+            checks.append(Check(name: "node", state: .broken, finding: finding, remedy: remedy(for: error)))
             return checks
         }
         checks.append(
@@ -60,6 +55,20 @@ public enum Doctor {
             }
         }
         return checks
+    }
+
+    /// What helps where the node cannot be opened.
+    private static func remedy(for error: any Error) -> String {
+        let damaged =
+            "If it is damaged, move replica.sqlite* to a safe place and keep it. `syncnode recover HOST:PORT` makes the replica anew and fetches everything from that peer; then `syncnode recover --salvage FILE` writes again what only the old file holds."
+        switch error {
+        case let error as ReplicaError where error.code == .absent:
+            return
+                "If the replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer (`syncnode doctor --rebuild` only makes it)."
+        case let error as ReplicaError: return [.damaged, .notAReplica].contains(error.code) ? damaged : ""
+        case let error as SQLError: return error.isCorrupt ? damaged : ""
+        default: return ""
+        }
     }
 
     private static func diskSpace(_ directory: String) -> Check {
@@ -79,17 +88,21 @@ public enum Doctor {
             remedy: megabytes < 500 ? "Make room: a replica that cannot write takes nothing in." : "")
     }
 
+    private static let renewal =
+        "Here: `syncnode join --request FILE`; on an admin node: `syncnode admit FILE --out CERT`; here: `syncnode join --certificate CERT`, and start `serve` again."
+
     private static func certificate(_ node: Node) -> Check {
         let left = node.certificate.notAfter.milliseconds - node.clock().milliseconds
         if left < 0 {
             return Check(
                 name: "certificate", state: .broken,
-                finding: "it ran out \(-left / day) days ago: no peer talks to this node",
-                remedy: "Ask an admin for a new one: `syncnode join --request FILE`, `admit`, `join --certificate`.")
+                finding: "it ran out \((-left / day).of("day")) ago: no peer talks to this node",
+                remedy: "Ask an admin for a new one. \(renewal)")
         }
         return Check(
-            name: "certificate", state: left < 30 * day ? .watch : .well, finding: "valid for \(left / day) more days",
-            remedy: left < 30 * day ? "Ask an admin for a new one before it runs out." : "")
+            name: "certificate", state: left < 30 * day ? .watch : .well,
+            finding: "valid for \((left / day).of("more day", "more days"))",
+            remedy: left < 30 * day ? "Ask an admin for a new one before it runs out. \(renewal)" : "")
     }
 
     /// What happened to the replica that the operator has not dismissed.
@@ -124,7 +137,7 @@ public enum Doctor {
         let name = node.name(of: fork.origin.node)
         return Check(
             name: "forks", state: .watch,
-            finding: "\(forks.count) origins have forked; “\(name)” at \(fork)",
+            finding: "\(forks.count.of("origin has", "origins have")) forked; “\(name)” at \(fork)",
             remedy:
                 "Two copies of “\(name)” wrote under one name. Nothing is lost by it: see that only one of them is used, and `syncnode forks` for the proof."
         )

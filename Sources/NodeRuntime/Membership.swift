@@ -111,9 +111,11 @@ extension Node {
     /// - Parameters:
     ///   - request: PEM, as `join --request` wrote it.
     ///   - name: nil takes the name in the request.
-    public func admit(request pem: [UInt8], name: String?, role: MemberRole) throws -> AdmissionFile {
+    ///   - role: nil leaves a member the role it has, and makes anybody else a writer.
+    public func admit(request pem: [UInt8], name: String?, role: MemberRole?) throws -> AdmissionFile {
         let request = try CertificateRequest(pem: pem)
-        let certificate = try admit(request, name: name ?? request.name, role: role)
+        let present = try refreshRoster().member(request.publicKey.nodeID)?.role
+        let certificate = try admit(request, name: name ?? request.name, role: role ?? present ?? .writer)
         return AdmissionFile(certificate: certificate, authority: authority, roster: try refreshRoster())
     }
 
@@ -149,7 +151,7 @@ extension Node {
         try code.check(at: clock())
         try makeDirectory(directory)
         var identity = try IdentityDirectory.prepareToJoin(path: identityPath(directory))
-        let request = try identity.request(name: ProcessInfo.processInfo.hostName.isEmpty ? "node" : hostLabel())
+        let request = try identity.request(name: hostLabel())
         let (answer, server, address) = try await askToJoin(code, request, clock)
         let admitted = try Certificate(der: answer.certificate)
         let authority = try AuthorityCertificate(der: answer.authority)
@@ -166,7 +168,10 @@ extension Node {
         return node
     }
 
-    private static func hostLabel() -> String { String(ProcessInfo.processInfo.hostName.prefix(64)) }
+    private static func hostLabel() -> String {
+        let host = ProcessInfo.processInfo.hostName
+        return host.isEmpty ? "node" : String(host.prefix(64))
+    }
 
     /// Asks at each address of a code in turn.
     private static func askToJoin(
@@ -267,13 +272,16 @@ extension Node {
 
     // MARK: Joining with files
 
-    /// Makes this node's key, and the request to be carried to an admin node.
-    public static func joinRequest(_ directory: String, name: String) throws -> CertificateRequest {
+    /// Makes this node's key, and the request to be carried to an admin node. A member asks for a new certificate.
+    ///
+    /// - Parameter name: nil asks for the name it has, or else for this machine's.
+    public static func joinRequest(_ directory: String, name: String?) throws -> CertificateRequest {
         try makeDirectory(directory)
-        return try IdentityDirectory.prepareToJoin(path: identityPath(directory)).request(name: name)
+        let identity = try IdentityDirectory.prepareToAsk(path: identityPath(directory))
+        return try identity.request(name: name ?? identity.certificate?.name ?? hostLabel())
     }
 
-    /// Takes in what an admin node made of the request.
+    /// Takes in what an admin node made of the request: a new node's first certificate, or a member's new one.
     public static func join(
         _ directory: String, admission pem: [UInt8], tables: [Table],
         clock: @escaping @Sendable () -> WallClock = systemClock
@@ -281,6 +289,13 @@ extension Node {
         let admission = try AdmissionFile(pem: pem)
         var identity = try IdentityDirectory.open(path: identityPath(directory))
         try identity.install(admission.certificate, authority: admission.authority)
+        if FileManager.default.fileExists(atPath: replicaPath(directory)) {
+            let node = try open(directory, tables: tables, clock: clock)
+            let merge = node.roster.merging(records: [admission.certificate.der] + admission.records)
+            try node.replica.addRosterRecords(merge.added.map(\.bytes))
+            try node.refreshRoster()
+            return node
+        }
         return try makeReplica(directory, identity, records: admission.records, tables: tables, clock: clock)
     }
 }

@@ -96,9 +96,19 @@ public final class Node: Sendable {
         roster.member(node)?.name ?? String(node.description.prefix(12))
     }
 
-    /// Finds a member by name, id, or unambiguous beginning of its id.
-    public func member(named text: String) -> RosterMember? {
-        if let member = roster.members(named: text).first { return member }
+    /// Finds a member by name, id, or unambiguous beginning of its id. A name that a revoked node left to another is the other's.
+    ///
+    /// - Throws: `NodeError` where several have the name, and nothing tells which is meant.
+    public func member(named text: String) throws -> RosterMember? {
+        let called = roster.members(named: text)
+        let standing = called.filter { !$0.isRevoked }
+        let meant = standing.isEmpty ? called : standing
+        guard meant.count <= 1 else {
+            let ids = meant.map { String($0.node.description.prefix(12)) }.joined(separator: ", ")
+            throw NodeError(
+                .usage, "\(meant.count) nodes are called “\(text)”: \(ids). Give the one that is meant by its id.")
+        }
+        if let member = meant.first { return member }
         let matches = roster.members.filter { text.count >= 4 && $0.node.description.hasPrefix(text.lowercased()) }
         return matches.count == 1 ? matches.first : nil
     }

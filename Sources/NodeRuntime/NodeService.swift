@@ -299,6 +299,9 @@ public final class NodeService: Service {
         }
     }
 
+    /// After a session as long as this the next break is waited for as after the first.
+    private static let goodSessionMilliseconds: Int64 = 60_000
+
     /// Returns how many milliseconds to wait before the next attempt.
     private func dialOnce(_ target: SyncTarget, _ backoff: inout Backoff) async -> UInt64 {
         var reached: NodeID?
@@ -307,7 +310,10 @@ public final class NodeService: Service {
             reached = link.peer?.nodeID
             guard let peer = reached else { preconditionFailure("an exchange link has a proven peer") }
             try await link.closingOnFailure { [node] in try await node.record(target, peer, nil) }
+            let began = Monotonic.now
             let result = try await run(link, peer, .dialling(.live))
+            // A live session ends by a break or a restart: that it lasted shows that the way is good.
+            if Monotonic.now >= began.advanced(byMilliseconds: Self.goodSessionMilliseconds) { backoff.succeeded() }
             guard !result.ending.isRewound else { return 100 }
             guard let failure = Node.failure(of: result.ending) else {
                 backoff.succeeded()

@@ -31,6 +31,17 @@ public struct PeerSyncFailure: Sendable, Hashable {
     public enum Kind: String, Sendable { case unreachable, refused, protocolError = "protocol", interrupted, local }
     public let kind: Kind
     public let message: String
+
+    public init(kind: Kind, message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    /// The same, where more peers than one were asked.
+    public func named(_ peer: PeerSyncResult) -> PeerSyncFailure {
+        let says = message.contains(peer.name)
+        return says ? self : PeerSyncFailure(kind: kind, message: "\(peer.name) (\(peer.address)): \(message)")
+    }
 }
 
 /// A peer to exchange with.
@@ -55,7 +66,7 @@ extension Node {
             return try known.map { try target($0) }
         }
         return try names.map { text in
-            if let member = member(named: text) {
+            if let member = try member(named: text) {
                 guard let address = known.first(where: { $0.node == member.node }) else {
                     throw NodeError(
                         .noPeer,
@@ -199,7 +210,11 @@ extension Node {
         case .peerLeft:
             PeerSyncFailure(kind: .interrupted, message: "The peer said goodbye before it was done. Try again.")
         case .violated(let violation):
-            PeerSyncFailure(kind: .protocolError, message: "The peer broke the protocol: \(violation.description)")
+            PeerSyncFailure(
+                kind: .protocolError,
+                message:
+                    "The peer broke the protocol: \(violation.description). Try again; if it stays so, see that both run one version."
+            )
         case .rewound:
             PeerSyncFailure(
                 kind: .interrupted,
@@ -226,6 +241,8 @@ extension Node {
             PeerSyncFailure(kind: error.isRefusal ? .refused : .unreachable, message: error.description)
         case let error as NodeError: PeerSyncFailure(kind: .refused, message: error.description)
         case let error as TrustError: PeerSyncFailure(kind: .refused, message: error.description)
+        case is CancellationError:
+            PeerSyncFailure(kind: .interrupted, message: "Stopped before the peer was reached; nothing was exchanged.")
         default: PeerSyncFailure(kind: .local, message: "\(error)")
         }
     }

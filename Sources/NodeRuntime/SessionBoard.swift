@@ -75,13 +75,17 @@ final class SessionBoard: Sendable {
         state.withLock { $0.sessions.contains { $0.key != other && $0.value.peer == peer && $0.value.isLive } }
     }
 
-    /// Ends what is twofold. Each side stops only what it dialled itself, so both agree without a word.
+    /// Ends what is twofold. Each side stops only what it dialled itself, so both agree without a word: of sessions that it dialled
+    /// at several addresses of the peer it keeps the first.
     func settle(_ peer: NodeID, own: NodeID) {
-        let live = state.withLock { $0.sessions.values.filter { $0.peer == peer && $0.isLive } }
+        let live = state.withLock { state in
+            state.sessions.filter { $0.value.peer == peer && $0.value.isLive }
+                .sorted { $0.key.number < $1.key.number }.map(\.value)
+        }
         let dialled = live.filter { $0.role != .answering }
         let answered = live.filter { $0.role == .answering }
-        guard !dialled.isEmpty, !answered.isEmpty, peer < own else { return }
-        for driver in dialled { driver.stop() }
+        let kept = answered.isEmpty || own < peer ? 1 : 0
+        for driver in dialled.dropFirst(kept) { driver.stop() }
     }
 
     /// Stops every session, and waits for their ends, but not longer than said.

@@ -78,7 +78,9 @@ final class SessionDriver: Sendable {
     private static let farewellSeconds = 10
     /// How long a session that does not stay goes on without moving, though the peer gives signs of life: three times as
     /// long as a database waits for another process's transaction.
-    private static let patienceSeconds = 180
+    private static let patienceSeconds: Int64 = 180
+    /// A change set that leaves slowly is progress, pings are none: they come to a twentieth of this in that time.
+    private static let bytesOfProgress: UInt64 = 16 << 10
 
     /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
     init(
@@ -201,13 +203,18 @@ final class SessionDriver: Sendable {
 
     /// Ends the session where nothing moves: a peer that only keeps it alive must not keep a command from ending.
     private func watchProgress() async {
+        var sent = link.bytesSent
         while !Task.isCancelled {
+            if link.bytesSent >= sent + Self.bytesOfProgress {
+                sent = link.bytesSent
+                lastProgress.withLock { $0 = Monotonic.now }
+            }
             let quiet = (Monotonic.now.microseconds - lastProgress.withLock { $0 }.microseconds) / 1_000_000
             guard quiet < Self.patienceSeconds else {
                 inboxEnd.yield(.transportClosed("the peer kept the session alive and did nothing for \(quiet) s"))
                 return
             }
-            await pause(for: .seconds(Int64(Self.patienceSeconds) - quiet))
+            await pause(for: .seconds(min(Self.patienceSeconds - quiet, Self.patienceSeconds / 6)))
         }
     }
 

@@ -219,7 +219,7 @@ extension SyncSession {
     mutating func observe() {
         observationDue = false
         guard hasGreeted else { return }
-        let observation = peer.observation(of: configuration.peer, at: now, schemaDigest: local.schemaDigest)
+        let observation = peer.observation(of: configuration.peer, at: lastFrame, schemaDigest: local.schemaDigest)
         outputs.append(.rememberPeer(observation))
     }
 }

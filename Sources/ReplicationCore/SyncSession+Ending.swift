@@ -24,19 +24,21 @@ extension SyncSession {
     private mutating func keepAlive() {
         guard phase == .exchanging else { return }
         let limits = configuration.limits
-        guard now.uptime < lastFrameAt.advanced(byMilliseconds: limits.silenceMilliseconds) else {
+        let silenceEnds = lastFrame.uptime.advanced(byMilliseconds: limits.silenceMilliseconds)
+        guard now.uptime < silenceEnds else {
             let notice = ErrorNotice(code: .timeout, message: "no frame came for \(limits.silenceMilliseconds) ms")
             return end(.timedOut(.keepAlive), telling: notice)
         }
-        let pingDue = max(lastFrameAt, lastPingAt).advanced(byMilliseconds: limits.pingMilliseconds)
-        if now.uptime >= pingDue {
+        // A peer whose change set takes minutes to come hears nothing of this side but its pings: its own wait behind what it sends.
+        func pingDue() -> Uptime {
+            max(min(lastFrame.uptime, lastSentAt), lastPingAt).advanced(byMilliseconds: limits.pingMilliseconds)
+        }
+        if now.uptime >= pingDue() {
             lastPingNumber += 1
             lastPingAt = now.uptime
             send(.ping(number: lastPingNumber, clock: now.wall))
         }
-        let next = max(lastFrameAt, lastPingAt).advanced(byMilliseconds: limits.pingMilliseconds)
-        outputs.append(
-            .setTimer(.keepAlive, min(next, lastFrameAt.advanced(byMilliseconds: limits.silenceMilliseconds))))
+        outputs.append(.setTimer(.keepAlive, min(pingDue(), silenceEnds)))
     }
 
     mutating func receivedGoodbye() {

@@ -6,7 +6,7 @@ internal import ReplicationWire
 
 extension SyncSession {
     mutating func received(_ frame: ExchangeFrame) throws(Violation) {
-        lastFrameAt = now.uptime
+        lastFrame = now
         guard isListening else {
             // While this side stops, what was under way still arrives.
             if case .goodbye = frame, phase == .stopping { transportClosed("the peer said goodbye") }
@@ -107,10 +107,16 @@ extension SyncSession {
         if !acknowledgement.held.isEmpty { emit(.heldByPeer(acknowledgement.held)) }
     }
 
+    /// By how much a measured clock offset may be wrong on a slow way.
+    private static let clockToleranceMilliseconds: Int64 = 60_000
+
     private mutating func received(_ nodes: [ThirdNode]) {
         let offset = peer.clockOffsetMilliseconds ?? 0
-        let news = nodes.filter { $0.node != configuration.node && $0.node != configuration.peer }.map { third in
-            let heard = min(third.asOf.milliseconds - offset, now.wall.milliseconds)
+        let news = nodes.filter { $0.node != configuration.node && $0.node != configuration.peer }.compactMap { third in
+            let told = third.asOf.milliseconds - offset
+            // Heard under a clock that ran ahead: nobody knows when, and it must not pass for what is newest.
+            guard told <= now.wall.milliseconds + Self.clockToleranceMilliseconds else { return nil as ThirdNode? }
+            let heard = min(told, now.wall.milliseconds)
             return ThirdNode(node: third.node, applied: third.applied, asOf: WallClock(milliseconds: heard))
         }
         if !news.isEmpty { outputs.append(.rememberThirdNodes(news)) }

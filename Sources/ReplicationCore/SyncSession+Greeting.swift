@@ -163,7 +163,7 @@ extension SyncSession {
         if let peerHistories { histories.said(peerHistories, at: peerTarget) }
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
-        lastFrameAt = now.uptime
+        lastFrame = now
         lastPingAt = now.uptime
         outputs.append(.cancelTimer(.greeting))
         setTimer(.keepAlive, after: configuration.limits.pingMilliseconds)

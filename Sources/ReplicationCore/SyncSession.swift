@@ -58,7 +58,9 @@ public struct SyncSession: Sendable {
 
     var now: Moment
     var openedAt: Moment
-    var lastFrameAt: Uptime
+    /// Of the peer: what is known of it is true as of then.
+    var lastFrame: Moment
+    var lastSentAt: Uptime
     var lastPingAt: Uptime
     var lastPingNumber: UInt64 = 0
     var lastAnnouncementAt: Uptime?
@@ -74,7 +76,8 @@ public struct SyncSession: Sendable {
         self.configuration = configuration
         self.now = now
         openedAt = now
-        lastFrameAt = now.uptime
+        lastFrame = now
+        lastSentAt = now.uptime
         lastPingAt = now.uptime
         lastHistoriesAt = now.uptime
         local = configuration.local
@@ -183,7 +186,10 @@ public struct SyncSession: Sendable {
     }
     var isDialling: Bool { configuration.role != .answering }
 
-    mutating func send(_ frame: ExchangeFrame) { outputs.append(.send(frame)) }
+    mutating func send(_ frame: ExchangeFrame) {
+        lastSentAt = now.uptime
+        outputs.append(.send(frame))
+    }
     mutating func emit(_ event: SessionEvent) { outputs.append(.event(event)) }
 
     mutating func ask(_ dot: Dot) {
@@ -216,6 +222,8 @@ public struct SyncSession: Sendable {
         }
         local.safeBelow = report.safeBelow
         summary.received += report.received
+        // What the greeting counted is less by this, and its oldest may be here.
+        if report.received.changeSets > 0 { peer.backlog = nil }
         summary.conflicts += report.conflicts
         summary.held += UInt64(report.held.count)
         heldToTell += report.held

@@ -36,6 +36,7 @@ struct CommandFailure: Error, CustomStringConvertible {
 extension Syncnode {
     /// Says what went wrong on standard error, and ends the program.
     static func fail(_ error: any Error) -> Never {
+        if error is ReaderLeft { ReaderLeft.end() }
         guard let status = status(of: error) else { Syncnode.exit(withError: error) }
         report(error)
         Foundation.exit(status.rawValue)

@@ -7,12 +7,21 @@ enum Files {
     private static let limit = 16 << 20
 
     static func read(_ path: String) throws -> [UInt8] {
-        guard let handle = FileHandle(forReadingAtPath: path) else {
-            throw CommandFailure(
-                .noInput,
-                "Cannot read \(path): \(String(cString: strerror(errno))). Check the name and its permissions.")
+        func unreadable(_ cause: String) -> CommandFailure {
+            CommandFailure(.noInput, "Cannot read \(path): \(cause). Check the name and its permissions.")
         }
-        let data = try handle.read(upToCount: limit + 1) ?? Data()
+        guard let handle = FileHandle(forReadingAtPath: path) else {
+            throw unreadable(String(cString: strerror(errno)))
+        }
+        let data: Data
+        do {
+            data = try handle.read(upToCount: limit + 1) ?? Data()
+        } catch {
+            // Opening a directory succeeds.
+            var isDirectory: ObjCBool = false
+            _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+            throw unreadable(isDirectory.boolValue ? "it is a directory" : error.localizedDescription)
+        }
         guard data.count <= limit else {
             throw CommandFailure(
                 .badData,

@@ -15,8 +15,11 @@ extension GlobalOptions {
     /// Its articles and commitments.
     func openNews() throws -> NewsStore { try NewsStore(openNode().replica) }
 
-    /// The same, to write in: refused on a reader, whose edits no other node would ever accept.
-    func openNewsToWrite() throws -> NewsStore {
+    /// The same, to write in.
+    func openNewsToWrite() throws -> NewsStore { try NewsStore(openNodeToWrite().replica) }
+
+    /// The node, to write in: refused on a reader, whose edits no other node would ever accept.
+    func openNodeToWrite() throws -> Node {
         let node = try openNode()
         guard node.certificate.role != .reader else {
             throw CommandFailure(
@@ -26,6 +29,6 @@ extension GlobalOptions {
                 Write on another node, or join from another --data directory by a writer's invitation: syncnode invite NAME
                 """)
         }
-        return try NewsStore(node.replica)
+        return node
     }
 }

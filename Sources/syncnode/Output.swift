@@ -1,4 +1,7 @@
 // What goes to standard output: one JSON document, or text for people.
+//
+// Invariant: what could not be written is no success. A full disk is an error; a reader that has seen enough, as `head` has, ends
+// the command as it ends any other.
 
 import Foundation
 import ReplicationModel
@@ -33,7 +36,7 @@ extension GlobalOptions {
             try printJSON(document)
         } else {
             let text = text()
-            if !text.isEmpty { Swift.print(text) }
+            if !text.isEmpty { try emit(text) }
         }
     }
 }
@@ -46,5 +49,33 @@ func printJSON(_ document: some Encodable, onOneLine: Bool = false) throws {
     if Terminal.output.isTerminal, !onOneLine { encoder.outputFormatting.insert(.prettyPrinted) }
     var bytes = try encoder.encode(document)
     bytes.append(0x0a)
-    FileHandle.standardOutput.write(bytes)
+    try emit(bytes)
+}
+
+/// A line of text, or several, on standard output.
+func emit(_ text: String) throws { try emit(Data((text + "\n").utf8)) }
+
+/// - Throws: `CommandFailure`; `ReaderLeft` where nobody reads any more.
+func emit(_ bytes: Data) throws {
+    switch Terminal.write(bytes, to: STDOUT_FILENO) {
+    case 0: break
+    case EPIPE: throw ReaderLeft()
+    case let code:
+        throw CommandFailure(
+            .inputOutput,
+            """
+            Cannot write to standard output: \(String(cString: strerror(code)))
+            What was written is not whole: make room, then run the command again.
+            """)
+    }
+}
+
+/// Whoever read standard output has closed it.
+struct ReaderLeft: Error {
+    /// Ends the program as a program is ended that minds nothing; the network's library has it ignored.
+    static func end() -> Never {
+        signal(SIGPIPE, SIG_DFL)
+        raise(SIGPIPE)
+        Foundation.exit(128 + SIGPIPE)
+    }
 }

@@ -39,7 +39,7 @@ final class ProgressBar: Sendable {
         } else {
             line += "\(done.grouped) \(note)"
         }
-        FileHandle.standardError.write(Data("\r\u{1b}[K\(line.prefix(max(terminal.width - 1, 20)))".utf8))
+        draw(line.prefix(max(terminal.width - 1, 20)))
     }
 
     /// Clears the line.
@@ -48,6 +48,8 @@ final class ProgressBar: Sendable {
             defer { state.shown = false }
             return state.shown
         }
-        if wasShown { FileHandle.standardError.write(Data("\r\u{1b}[K".utf8)) }
+        if wasShown { draw("") }
     }
+
+    private func draw(_ line: Substring) { _ = Terminal.write(Data("\r\u{1b}[K\(line)".utf8), to: STDERR_FILENO) }
 }

@@ -31,7 +31,7 @@ struct Prose {
         let lines = printable(text).split(separator: "\n", omittingEmptySubsequences: false)
         return lines.map { line in
             if line.isEmpty { return "" }
-            if indent + line.count <= width ?? .max { return margin + styled(String(line), styles) }
+            if indent + line.columns <= width ?? .max { return margin + styled(String(line), styles) }
             return wrapped([Word(line, styles)], indent: indent)
         }.joined(separator: "\n")
     }
@@ -70,14 +70,14 @@ struct Prose {
             } else {
                 line.append((text, styles))
             }
-            length += text.count
+            length += text.columns
         }
         func end() {
             lines.append(margin + line.map { styled($0.text, $0.styles) }.joined())
             (line, length) = ([], 0)
         }
         for word in words(runs) {
-            if length > 0, length + 1 + word.reduce(0, { $0 + $1.text.count }) > room { end() }
+            if length > 0, length + 1 + word.reduce(0, { $0 + $1.text.columns }) > room { end() }
             if let last = line.last { add(" ", last.styles == word.first?.styles ? last.styles : []) }
             for part in word { add(String(part.text), part.styles) }
         }
@@ -105,8 +105,5 @@ struct Prose {
     }
 }
 
-/// Text of the store cut to a number of characters, on one line.
-func shortened(_ text: String, to count: Int) -> String {
-    let line = printableLine(text)
-    return line.count > count ? line.prefix(max(count - 1, 1)) + "…" : line
-}
+/// Text of the store cut to a number of columns, on one line.
+func shortened(_ text: String, to columns: Int) -> String { printableLine(text).cut(to: columns) }

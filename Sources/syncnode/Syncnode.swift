@@ -50,6 +50,7 @@ struct Syncnode: AsyncParsableCommand {
 
     /// Errors become one short text and one of sysexits' codes.
     static func main() async {
+        Terminal.keepClosedStreams()
         Signals.begin()
         do {
             var command = try parseAsRoot(GlobalOptions.afterCommand(Array(CommandLine.arguments.dropFirst())))

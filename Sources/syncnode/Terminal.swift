@@ -2,6 +2,7 @@
 //
 // Invariant: nothing but plain text goes to a file or a pipe, and no colour under NO_COLOR.
 
+import CLinux
 import Foundation
 
 enum Style: String {
@@ -55,7 +56,63 @@ func printableLine(_ text: String) -> String {
     printable(text).split(whereSeparator: \.isWhitespace).joined(separator: " ")
 }
 
-/// Standard error, a line at a time.
-func say(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
+/// Standard error, a line at a time. Where nobody reads it, nobody is told: the exit code still says how it went.
+func say(_ text: String) { _ = Terminal.write(Data((text + "\n").utf8), to: STDERR_FILENO) }
+
+extension Terminal {
+    /// A standard stream that whoever started the program closed stays closed: no file that is opened gets its number, and with it
+    /// what is meant for the stream.
+    static func keepClosedStreams() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            // The lowest number that is free is this one; what is not meant to be done with it fails.
+            _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+        }
+    }
+
+    /// Writes all of it, or gives the `errno` for which it could not be written; 0 where it was.
+    static func write(_ bytes: Data, to descriptor: Int32) -> Int32 {
+        bytes.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count >= 0 {
+                    rest = rest.dropFirst(count)
+                } else if errno == EAGAIN {
+                    // Another program made the terminal that both share one that does not wait.
+                    var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    poll(&ready, 1, -1)
+                } else if errno != EINTR {
+                    return errno
+                }
+            }
+            return 0
+        }
+    }
+}
+
+/// How wide text is on a terminal, where a letter of Chinese or an emoji takes two columns and a combining accent none.
+extension StringProtocol {
+    var columns: Int { utf8.allSatisfy { $0 < 0x80 } ? utf8.count : reduce(0) { $0 + $1.columns } }
+
+    /// As much of its beginning as fits, and a sign that there is more.
+    func cut(to room: Int) -> String {
+        guard columns > room else { return String(self) }
+        var left = room - 1
+        let beginning = prefix { character in
+            left -= character.columns
+            return left >= 0
+        }
+        return beginning + "…"
+    }
+}
+
+extension Character {
+    /// The C library knows widths once it knows that text is UTF-8.
+    private static let isUTF8 = setlocale(LC_CTYPE, "C.UTF-8") != nil
+
+    /// One where nothing is known of it.
+    var columns: Int {
+        guard !isASCII, Self.isUTF8 else { return 1 }
+        return unicodeScalars.reduce(0) { max($0, Int(wcwidth(wchar_t(bitPattern: $1.value)))) }
+    }
 }

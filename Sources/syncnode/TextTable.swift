@@ -20,9 +20,9 @@ struct TextTable {
     mutating func add(_ cells: String...) { add(cells.map { ($0, nil) }) }
 
     func text(for terminal: Terminal = .output) -> String {
-        var widths = columns.map(\.title.count)
+        var widths = columns.map(\.title.columns)
         for row in rows {
-            for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.text.count) }
+            for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.text.columns) }
         }
         let before = widths.dropLast().reduce(0) { $0 + $1 + 2 }
         if let last = widths.indices.last, terminal.isTerminal {
@@ -36,9 +36,9 @@ struct TextTable {
         var parts: [String] = []
         for (index, cell) in cells.enumerated() {
             let isLast = index == cells.count - 1
-            let text = cell.text.count > widths[index] ? cell.text.prefix(widths[index] - 1) + "…" : cell.text[...]
-            let padding = String(repeating: " ", count: widths[index] - text.count)
-            let styled = cell.style.map { terminal.styled(String(text), $0) } ?? String(text)
+            let text = cell.text.cut(to: widths[index])
+            let padding = String(repeating: " ", count: widths[index] - text.columns)
+            let styled = cell.style.map { terminal.styled(text, $0) } ?? text
             switch columns[index].alignment {
             case .right: parts.append(padding + styled)
             case .left: parts.append(isLast ? styled : styled + padding)

@@ -167,7 +167,7 @@ import Testing
             #"{"id": "odd id", "headline": "q\"\\\n\t\u0001é😀", "body": " spaced\r\n", "published_on": "2025-04", "url": "https://a.example"}"#
         )
         let own = try from.addArticle(
-            headline: "Own", assignments: [FieldAssignment(field: "subjects", value: "a, b; c")])
+            headline: "<Own> news", assignments: [FieldAssignment(field: "subjects", value: "a, b; c")])
         try from.setArticle(own.description, [FieldAssignment(field: "summary", value: "<b>not mark-up</b>")])
         var output: [UInt8] = []
         try from.exportArticles(format) { output += $0 }

@@ -76,6 +76,16 @@ import Testing
         #expect(item.subjects == ["transport"])
     }
 
+    /// What stands before a bad item is taken in.
+    @Test func anArrayIsReadUpToItsBadItem() throws {
+        let text = #"[{"headline": "One"}, {"headline": "Two"}, {"headline": {}}, {"headline": "Four"}]"#
+        var reader = try ArticleReader(ArticleInput(name: "feed.json", bytes: Array(text.utf8)))
+        #expect(try reader.next()?[.headline] == "One")
+        #expect(try reader.next()?[.headline] == "Two")
+        let error = #expect(throws: NewsError.self) { try reader.next() }
+        #expect(error?.description.contains("item 3") == true)
+    }
+
     @Test func anArrayAndLinesGiveTheSameItems() throws {
         let one = #"{"uri": "u:1", "headline": "One", "body": "First."}"#
         let two = #"{"headline": "Two", "source": "Lusa", "published_on": "2025-04", "subjects": ["sea"]}"#

@@ -220,4 +220,52 @@ import Testing
         try await server.stop()
         try await expectAgreement(nodes)
     }
+
+    /// Output that nobody gets is no success, and a reader that has seen enough is no failure to tell of.
+    @Test(.timeLimit(.minutes(5))) func outputThatCannotBeWritten() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        func shell(_ line: String) async throws -> Outcome {
+            try await Child.run(
+                "bash", ["-c", line, Bureaus.program], environment: ["SYNCNODE_DATA": hq.data])
+        }
+        for arguments in ["status", "status --json", "article list", "roster"] {
+            let full = try await shell("\"$0\" \(arguments) >/dev/full")
+            expect(full, 74, saying: "cannot write to standard output", "no space")
+            expect(try await shell("\"$0\" \(arguments) >&-"), 74, saying: "cannot write to standard output")
+            let left = try await shell("\"$0\" \(arguments) | true; echo ${PIPESTATUS[0]}")
+            #expect(["0\n", "141\n"].contains(left.text) && left.errors == "", "\(left)")
+        }
+        // Nor does a stream that is closed end a command that has nothing to say there.
+        #expect(try await shell("\"$0\" verify --json 2>&- | grep -c sound").text == "1\n")
+    }
+
+    /// A signal ends the whole command, not the peer that is being dialled alone.
+    @Test(.timeLimit(.minutes(5))) func stoppedAmongPeersThatDoNotAnswer() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        // Connections are taken by the kernel, and nobody ever answers.
+        let mute = try Child(
+            "python3",
+            [
+                "-c",
+                """
+                import socket, time
+                sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(3)]
+                print(*(s.getsockname()[1] for s in sockets), flush=True)
+                time.sleep(600)
+                """,
+            ])
+        defer { mute.signal(SIGKILL) }
+        let ports = try await eventually("ports; \(mute.errors)", within: 20) {
+            mute.output.last == 0x0a
+                ? String(decoding: mute.output, as: UTF8.self).split(whereSeparator: \.isWhitespace) : nil
+        }
+        let pull = try hq.start(["pull"] + ports.map { "127.0.0.1:\($0)" })
+        try await Task.sleep(for: .seconds(1))
+        pull.signal(SIGTERM)
+        let outcome = try await pull.wait()
+        expect(outcome, 75, saying: "stopped before", "2 peers were")
+        #expect(!outcome.errors.contains("CancellationError"), "\(outcome)")
+    }
 }

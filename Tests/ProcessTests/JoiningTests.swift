@@ -138,6 +138,45 @@ import Trust
         try await server.stop()
     }
 
+    /// A certificate runs out one day; the node stays what it is.
+    @Test(.timeLimit(.minutes(5))) func aMemberRenewsItsCertificate() async throws {
+        let bureaus = try Bureaus()
+        let hq = try await bureaus.found()
+        let reader = bureaus.node("reader")
+        let (request, admission) = (bureaus.directory + "/r.request", bureaus.directory + "/r.admission")
+        try await reader.run("join", "--request", request, "--name", "desk reader")
+        try await hq.run("admit", request, "--out", admission, "--role", "reader")
+        try await reader.run("join", "--certificate", admission)
+        try await hq.insertArticle("a1", "Before")
+        let server = try await hq.serve()
+        try await reader.exchange("pull", server)
+        let certificate = reader.data + "/identity/certificate.pem"
+        let before = FileManager.default.contents(atPath: certificate)
+
+        try await reader.run("join", "--request", request)
+        try await hq.run("admit", request, "--out", admission)
+        let renewed = try await reader.attempt("join", "--certificate", admission)
+        #expect(renewed.status == 0 && renewed.text.contains("good until"), "\(renewed)")
+        #expect(FileManager.default.contents(atPath: certificate) != before)
+        for node in [reader, hq] {
+            let members = try await node.json("roster")["members"]?.elements
+            let member = members?.first { $0["name"]?.text == "desk reader" }
+            #expect(member?["role"]?.text == "reader" && members?.count == 2, "\(members ?? [])")
+        }
+        try await hq.insertArticle("a2", "After")
+        try await reader.exchange("pull", server)
+        #expect(try await reader.headline("a2") == "After")
+        try await server.stop()
+        // What a reader would decide, nobody would hear of.
+        for command in [
+            ["conflicts", "accept", "1"], ["conflicts", "keep", "1"], ["recover", "--salvage", hq.replica],
+        ] {
+            let refused = try await reader.attempt(command)
+            #expect(refused.status == 77 && refused.errors.contains("reader"), "\(refused)")
+        }
+        try await reader.expectSound()
+    }
+
     @Test(.timeLimit(.minutes(5))) func filesDoWithoutANetwork() async throws {
         let bureaus = try Bureaus()
         let hq = try await bureaus.found()
@@ -229,6 +268,12 @@ import Trust
         try await successor.exchange("pull", server)
         #expect(try await successor.headline("before") == "Written before")
         for server in [other, behind, server] { try await server.stop() }
+        // The name means the node that has it now; once both are revoked it means neither.
+        try await hq.run("revoke", "antalya")
+        let called = try await hq.json("roster")["members"]?.elements.filter { $0["name"]?.text == "antalya" }
+        #expect(called?.compactMap { $0["standing"]?.text } == ["revoked", "revoked"], "\(called ?? [])")
+        let neither = try await hq.attempt("revoke", "antalya")
+        #expect(neither.status == 64 && neither.errors.contains("2 nodes are called"), "\(neither)")
         for node in [hq, istanbul, successor] { try await node.expectSound() }
     }
 }

@@ -72,6 +72,19 @@ import Testing
         #expect(rest.map { $0["change"]?.text } == ["update", "delete"])
         #expect(rest.map { $0["id"]?.text } == ["a2", "a1"])
         #expect(rest.first?["fields"]?.elements == [.string("byline")])
+        // Stopped among the rows of one transaction it begins that transaction again.
+        let end = try #require(rest.last?["cursor"]?.int)
+        try await hq.sql(
+            "BEGIN; INSERT INTO articles(id, headline) VALUES ('b1', 'x'), ('b2', 'x'), ('b3', 'x'); COMMIT")
+        let three = try await lines(since: end, until: 3)
+        for seen in 1..<3 {
+            let again = try await lines(since: try #require(three[seen - 1]["cursor"]?.int), until: 3 - seen)
+            let ids = again.compactMap { $0["id"]?.text }
+            let missing = three[seen...].compactMap { $0["id"]?.text }.filter { !ids.contains($0) }
+            #expect(missing == [], "after \(seen) rows came \(ids)")
+        }
+        let after = try #require(three.last?["cursor"]?.int)
+        #expect(try await hq.sql("SELECT max(position) FROM sync_change_sets") == "\(after)")
         // Without a cursor: from now on.
         let fresh = try hq.start(["watch"])
         _ = try await eventually("only news", within: 20) { () -> Bool? in

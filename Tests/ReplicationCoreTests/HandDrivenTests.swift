@@ -291,6 +291,65 @@ private struct Hand {
         #expect(abs(observation.clockOffsetMilliseconds ?? 99) <= 1)
     }
 
+    /// Frames of a change set that takes minutes come one by one, and the sender's own pings wait behind them: it lives by these.
+    @Test func whoOnlyReceivesPings() {
+        var hand = Hand(.live)
+        for round in 1...4 {
+            for _ in 0..<3 {
+                hand.microseconds += 5_000_000
+                // Any frame that asks for nothing.
+                hand.give(
+                    .frame(
+                        .pong(
+                            number: 99, pingClock: WallClock(milliseconds: 0), clock: WallClock(milliseconds: 0))))
+                #expect(hand.sent.isEmpty)
+            }
+            hand.give(.timer(.keepAlive))
+            #expect(hand.sent.map(\.name) == ["ping"], "after \(15 * round) s")
+        }
+    }
+
+    /// A machine that slept over the weekend learns on Monday that the session is gone; what it knows is Friday's.
+    @Test func whatIsKnownIsDatedByTheLastFrame() {
+        var hand = Hand(.live)
+        hand.microseconds = 10_000_000
+        hand.give(.frame(.ping(number: 1, clock: WallClock(milliseconds: 10_000))))
+        hand.microseconds = 3 * 86_400_000_000
+        hand.give(.transportClosed("gone"))
+        let observed = hand.outputs.compactMap { output in
+            if case .rememberPeer(let observation) = output { observation.at.milliseconds } else { nil }
+        }
+        #expect(observed == [10_000])
+    }
+
+    @Test func whatWasHeardTomorrowIsNotTheNewest() {
+        var hand = Hand(.live)
+        hand.microseconds = 1_000_000_000
+        func told(at milliseconds: Int64) -> [Int64] {
+            let third = ThirdNode(
+                node: node(3), applied: VersionVector([origin(3): SequenceNumber(1)]),
+                asOf: WallClock(milliseconds: milliseconds))
+            hand.give(.frame(.thirdNodes([third])))
+            return hand.outputs.flatMap { output -> [Int64] in
+                if case .rememberThirdNodes(let nodes) = output { nodes.map(\.asOf.milliseconds) } else { [] }
+            }
+        }
+        #expect(told(at: 400_000) == [400_000])
+        #expect(told(at: 1_030_000) == [1_000_000], "a little ahead, as clocks are measured")
+        #expect(told(at: 1_000_000 + 86_400_000) == [])
+    }
+
+    /// What a greeting counted days ago does not say how old what is missing today is.
+    @Test func aBacklogThatWasTakenInIsForgotten() {
+        let network = Network()
+        let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
+        right.write(as: origin(2))
+        let pair = network.connect(left, right, .live)
+        network.world.run(milliseconds: 5_000)
+        #expect(left.applied == right.applied)
+        #expect(pair.dialler.observation != nil && pair.dialler.observation?.backlog == nil)
+    }
+
     @Test func aDifferenceToAnUnknownVectorIsAViolationOfTheAnswer() {
         var session = SyncSession(
             SessionConfiguration(

@@ -51,7 +51,7 @@ enum NewsItem {
             "versioncreated": text(.versioncreated),
             "pubstatus": text(.pubstatus),
             "language": text(.language),
-            "headlines": list(.headline, contentType: nil),
+            "headlines": list(.headline, contentType: "text/plain"),
             "descriptions": list(.summary, contentType: "text/plain"),
             "bodies": list(.body, contentType: "text/plain"),
             "by": text(.byline),

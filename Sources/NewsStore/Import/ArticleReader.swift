@@ -60,7 +60,9 @@ public struct ArticleReader {
     public let format: ArticleFormat
     private let input: ArticleInput
     private var lines: LineReader
-    private var waiting: [(draft: ArticleDraft, place: String)] = []
+    /// Of an array of items, those to come, the next one last; each is made a draft in its turn, so that what stands before a
+    /// bad one is taken in.
+    private var waiting: [(item: JSON, place: String)] = []
     private var isAtEnd = false
 
     /// - Parameter format: nil guesses.
@@ -103,7 +105,7 @@ public struct ArticleReader {
 
     /// The next article and where it stands.
     mutating func nextPlaced() throws -> (draft: ArticleDraft, place: String)? {
-        if let first = waiting.popLast() { return first }
+        if let next = waiting.popLast() { return (try Self.draft(next.item, place: next.place), next.place) }
         if format == .jsonl { return try nextLine() }
         guard !isAtEnd else { return nil }
         isAtEnd = true
@@ -112,7 +114,7 @@ public struct ArticleReader {
             return (try WireParser.parse(bytes, name: input.name), input.name)
         }
         waiting = try documentItems().reversed()
-        return waiting.popLast()
+        return try nextPlaced()
     }
 
     // MARK: JSON
@@ -132,18 +134,15 @@ public struct ArticleReader {
         return nil
     }
 
-    private mutating func documentItems() throws -> [(draft: ArticleDraft, place: String)] {
+    private mutating func documentItems() throws -> [(item: JSON, place: String)] {
         let bytes = try lines.rest(limit: Self.documentByteLimit)
         let content = bytes.starts(with: [0xef, 0xbb, 0xbf]) ? bytes[3...] : bytes[...]
         let json: JSON
         do { json = try JSON(parsing: content) } catch {
             throw malformed("\(input.name), line \(error.line)", "column \(error.column): \(error.cause)")
         }
-        guard let items = json.elements else { return [(try Self.draft(json, place: input.name), input.name)] }
-        return try items.enumerated().map { index, item in
-            let place = "\(input.name), item \(index + 1)"
-            return (try Self.draft(item, place: place), place)
-        }
+        guard let items = json.elements else { return [(json, input.name)] }
+        return items.enumerated().map { ($1, "\(input.name), item \($0 + 1)") }
     }
 
     private static func draft(_ json: JSON, place: String) throws(NewsError) -> ArticleDraft {

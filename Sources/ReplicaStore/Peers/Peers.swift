@@ -124,10 +124,13 @@ extension Replica {
 
     /// Writes down whose address it proved to be.
     public func setNode(_ node: NodeID, at address: String) throws {
-        try write { writer in
-            let known = try writer.integer(
+        let known = try read { reader in
+            try reader.integer(
                 "SELECT 1 FROM sync_addresses WHERE address = ? AND node IS ?", Value(address), .blob(node.bytes))
-            guard known == nil else { return }
+        }
+        // The peer waits for a greeting: nothing is waited for that need not be written.
+        guard known == nil else { return }
+        try write { writer in
             try writer.execute(
                 "UPDATE sync_addresses SET node = ? WHERE address = ?", [.blob(node.bytes), Value(address)])
         }

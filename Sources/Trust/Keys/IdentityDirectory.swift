@@ -55,14 +55,17 @@ public struct IdentityDirectory: Sendable {
     /// that one is used, so that asking twice asks the same.
     /// - Throws: `alreadyExists` where the node belongs to a workspace; else as `open` and `initialize`.
     public static func prepareToJoin(path: String) throws(TrustError) -> IdentityDirectory {
-        if SecureFile.exists(path + "/" + Names.key) {
-            let present = try open(path: path)
-            guard let certificate = present.certificate else { return present }
-            throw TrustError(
-                .alreadyExists, "join with", path,
-                cause: "this node is \"\(certificate.name)\" of workspace \(certificate.workspace) already",
-                nextStep: "use another --data directory for another workspace")
-        }
+        let identity = try prepareToAsk(path: path)
+        guard let certificate = identity.certificate else { return identity }
+        throw TrustError(
+            .alreadyExists, "join with", path,
+            cause: "this node is \"\(certificate.name)\" of workspace \(certificate.workspace) already",
+            nextStep: "use another --data directory for another workspace")
+    }
+
+    /// The same, for a node that asks for its first certificate or, being a member, for one that lasts longer.
+    public static func prepareToAsk(path: String) throws(TrustError) -> IdentityDirectory {
+        guard !SecureFile.exists(path + "/" + Names.key) else { return try open(path: path) }
         let key = SigningKey.generate()
         try make(path: path) { directory throws(TrustError) in try key.save(path: directory + Names.key) }
         return try open(path: path)

@@ -89,19 +89,6 @@ enum NewsArguments {
         return body
     }
 
-    /// Writes to standard output, and says so where that fails: a full disk leaves half a document.
-    static func write(_ bytes: Data) throws {
-        do { try FileHandle.standardOutput.write(contentsOf: bytes) } catch {
-            let cause = ((error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError)?.localizedDescription
-            throw CommandFailure(
-                .inputOutput,
-                """
-                Cannot write to standard output: \(cause ?? error.localizedDescription)
-                What was written is not whole: make room, then run the command again.
-                """)
-        }
-    }
-
     /// A command that seems to hang waits for the person.
     static func sayThatInputIsAwaited(_ what: String) {
         if isatty(STDIN_FILENO) == 1 { say("Type or paste \(what); end with Ctrl-D on a line of its own.") }

@@ -137,9 +137,11 @@ private struct ImportRun {
             }
         let terminal = Terminal.output
         let room = terminal.isTerminal ? max(terminal.width - id.count - 12, 20) : Int.max
-        print(
-            terminal.styled(word.padding(toLength: 8, withPad: " ", startingAt: 0), style), "",
-            terminal.styled(printableLine(id), .bold), "", shortened(article.headline, to: room))
+        let cells = [
+            terminal.styled(word.padding(toLength: 8, withPad: " ", startingAt: 0), style),
+            terminal.styled(printableLine(id), .bold), shortened(article.headline, to: room),
+        ]
+        try emit(cells.joined(separator: "  "))
     }
 
     private func nothing(in file: String, _ format: ArticleFormat) -> NewsError {
@@ -168,7 +170,7 @@ private struct ImportRun {
         bar.finish()
         if json { try document.end() }
         let total = counts.values.reduce(0, +)
-        if !json, total > 1 { print("\(told > Self.lineLimit ? "…\n" : "")\(summary())") }
+        if !json, total > 1 { try emit("\(told > Self.lineLimit ? "…\n" : "")\(summary())") }
         guard let first = failures.first else { return }
         fflush(nil)
         let partly = total == 0 ? "Nothing was taken in." : "What is listed above is in."
@@ -205,7 +207,7 @@ private struct JSONArrayStream {
     }
 
     private mutating func flush() throws {
-        try NewsArguments.write(buffer)
+        try emit(buffer)
         buffer.removeAll(keepingCapacity: true)
     }
 }

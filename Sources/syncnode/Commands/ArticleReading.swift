@@ -69,8 +69,8 @@ extension ArticleCommand {
             let hasMore = shown.map { articles.count > $0 } ?? false
             if let shown { articles = Array(articles.prefix(shown)) }
             let ids = try store.shortIDs(articles.map(\.id), .article)
-            print(articles.isEmpty ? nothing() : search == nil ? table(articles, ids) : hits(articles, ids))
-            if hasMore { print(more(articles.count)) }
+            try emit(articles.isEmpty ? nothing() : search == nil ? table(articles, ids) : hits(articles, ids))
+            if hasMore { try emit(more(articles.count)) }
         }
 
         private func nothing() -> String {
@@ -134,7 +134,7 @@ extension ArticleCommand {
             let article = try store.article(id)
             if options.json { return try printJSON(article) }
             let commitments = try store.shortIDs(article.commitments.map(\.id), .commitment)
-            print(ArticleText.whole(article, commitments))
+            try emit(ArticleText.whole(article, commitments))
         }
     }
 
@@ -158,7 +158,7 @@ extension ArticleCommand {
             let since = try since.map { try NewsArguments.date($0, "--since") }
             let store = try options.openNews()
             try store.exportArticles(format, ArticleQuery(source: source, since: since)) {
-                try NewsArguments.write(Data($0))
+                try emit(Data($0))
             }
         }
     }

@@ -42,9 +42,9 @@ extension CommitmentCommand {
             let hasMore = shown.map { commitments.count > $0 } ?? false
             if let shown { commitments = Array(commitments.prefix(shown)) }
             let ids = try store.shortIDs(commitments.map(\.id), .commitment)
-            print(try commitments.isEmpty ? nothing(store) : table(commitments, ids, today))
+            try emit(commitments.isEmpty ? nothing(store) : table(commitments, ids, today))
             if hasMore {
-                print(
+                try emit(
                     Terminal.output.styled(
                         "\nShown: the first \(commitments.count.grouped). All: --limit 0. Fewer: --party, --status, --overdue.",
                         .dim))
@@ -100,7 +100,7 @@ extension CommitmentCommand {
             let today = PartialDate.todayUTC()
             if options.json { return try printJSON(CommitmentDocument(commitment, commitment.summary, on: today)) }
             let articles = commitment.sources.map(\.article) + commitment.events.compactMap(\.article)
-            print(CommitmentText.whole(commitment, try store.shortIDs(articles, .article), today))
+            try emit(CommitmentText.whole(commitment, try store.shortIDs(articles, .article), today))
         }
     }
 }

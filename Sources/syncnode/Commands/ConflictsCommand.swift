@@ -83,7 +83,7 @@ struct ConflictsCommand: AsyncParsableCommand {
             try options.print(
                 item,
                 text: """
-                    \(item.table) \(item.row), field \(item.field)\(item.acknowledged ? ", dealt with" : "")
+                    \(item.table) \(printableLine(item.row)), field \(item.field)\(item.acknowledged ? ", dealt with" : "")
 
                     lost    \(item.lost.author), \(Figures.time(item.lost.at.time))
                     \(ConflictText.whole(item.lost))
@@ -100,11 +100,11 @@ struct ConflictsCommand: AsyncParsableCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let node = try options.openNode()
+            let node = try options.openNodeToWrite()
             let conflict = try ConflictText.find(id, node)
             try node.replica.keep(conflict)
             try options.print(
-                ["kept": conflict.key], text: "Written back: \(conflict.table) \(conflict.row), \(conflict.field).")
+                ["kept": conflict.key], text: "Written back: \(ConflictText.place(conflict)).")
         }
     }
 
@@ -114,11 +114,11 @@ struct ConflictsCommand: AsyncParsableCommand {
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
-            let node = try options.openNode()
+            let node = try options.openNodeToWrite()
             let conflict = try ConflictText.find(id, node)
             try node.replica.accept(conflict)
             try options.print(
-                ["accepted": conflict.key], text: "Accepted: \(conflict.table) \(conflict.row), \(conflict.field).")
+                ["accepted": conflict.key], text: "Accepted: \(ConflictText.place(conflict)).")
         }
     }
 }
@@ -139,9 +139,14 @@ enum ConflictText {
         return conflict
     }
 
+    /// An id is what its author made it: anything at all.
+    static func place(_ conflict: Conflict) -> String {
+        "\(conflict.table) \(printableLine("\(conflict.row)")), \(conflict.field)"
+    }
+
     static func short(_ write: ConflictsCommand.Item.Write) -> String {
         let text = write.values.sorted { $0.key < $1.key }.map { "\($0.value)" }.joined(separator: ", ")
-        return text.count > 40 ? text.prefix(39) + "…" : text
+        return text.cut(to: 40)
     }
 
     static func whole(_ write: ConflictsCommand.Item.Write) -> String {

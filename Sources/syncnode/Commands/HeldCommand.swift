@@ -173,7 +173,7 @@ struct HeldCommand: AsyncParsableCommand {
         }
 
         private func release(all author: String, _ node: Node) throws {
-            guard let member = node.member(named: author) else {
+            guard let member = try node.member(named: author) else {
                 throw CommandFailure(
                     .noInput, "“\(author)” is no node of this workspace. `syncnode roster` lists them.")
             }

@@ -65,7 +65,7 @@ struct InviteCommand: AsyncParsableCommand {
         let node = try options.openNode()
         let code = try node.invite(name, role: role.role, validFor: expires.seconds, addresses: address)
         say(
-            "For “\(name)”, a \(role.rawValue), once, until \(Figures.time(code.expiresAt)). On the new node run `syncnode join` and paste it."
+            "For “\(name)”, \(Figures.role(role.role)), once, until \(Figures.time(code.expiresAt)). On the new node run `syncnode join` and paste it."
         )
         try options.print(
             Document(

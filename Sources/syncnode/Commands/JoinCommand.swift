@@ -18,13 +18,15 @@ struct JoinCommand: AsyncParsableCommand {
               here:             syncnode join --request FILE --name NAME
               on an admin node: syncnode admit FILE --out CERT
               here:             syncnode join --certificate CERT
+            The same three steps give a member a new certificate before its own runs out.
             """)
 
     @Argument(help: "The code that `syncnode invite` printed; `-` reads it from standard input.") var code: String?
     @Option(help: ArgumentHelp("Write a request to be admitted, to carry to an admin node.", valueName: "file"))
     var request: String?
     @Option(help: ArgumentHelp("Take in what `syncnode admit` wrote.", valueName: "file")) var certificate: String?
-    @Option(help: "What this node asks to be called, with --request; else this machine's name.") var name: String?
+    @Option(help: "What this node asks to be called, with --request; else the name it has, or this machine's.")
+    var name: String?
     @OptionGroup var options: GlobalOptions
 
     func validate() throws {
@@ -51,14 +53,24 @@ struct JoinCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let request {
-            let host = ProcessInfo.processInfo.hostName
-            let made = try Node.joinRequest(options.directory, name: name ?? (host.isEmpty ? "node" : host))
+            let made = try Node.joinRequest(options.directory, name: name)
             try Files.write(made.pem, to: request)
             say("Carry \(request) to an admin node, and run there: syncnode admit \(request) --out CERT")
             try options.print(["request": request, "node_id": "\(made.publicKey.nodeID)"], text: "")
             return
         }
         let node: Node
+        if let certificate, let present = try? options.openNode().certificate {
+            node = try Node.join(options.directory, admission: Files.read(certificate), tables: NewsTables.all)
+            try options.print(
+                InitCommand.Document(node),
+                text: """
+                    The certificate of “\(node.name)” is good until \(Figures.time(node.certificate.notAfter)); the one before was until \
+                    \(Figures.time(present.notAfter)).
+                    Where `syncnode serve` runs, start it again.
+                    """)
+            return
+        }
         if let certificate {
             node = try Node.join(options.directory, admission: Files.read(certificate), tables: NewsTables.all)
         } else {
@@ -67,7 +79,7 @@ struct JoinCommand: AsyncParsableCommand {
         try options.print(
             InitCommand.Document(node),
             text: """
-                This node is “\(node.name)” now, a \(node.certificate.role.rawValue) of workspace “\(node.replica.workspace.name)”.
+                This node is “\(node.name)” now, \(Figures.role(node.certificate.role)) of workspace “\(node.replica.workspace.name)”.
                   data   \(node.directory)
                   node   \(node.id)
                 Next: `syncnode pull` fetches what the workspace has.
@@ -83,12 +95,13 @@ struct AdmitCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("What `syncnode join --request` wrote.", valueName: "file")) var request: String
     @Option(help: ArgumentHelp("Where to write the certificate to carry back.", valueName: "file")) var out: String
     @Option(help: "What it is called; else what it asks for.") var name: String?
-    @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
+    @Option(help: "What it may do: writer, reader or admin; else what it may now, or writer for a new node.")
+    var role: RoleArgument?
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
         let node = try options.openNode()
-        let admission = try node.admit(request: Files.read(request), name: name, role: role.role)
+        let admission = try node.admit(request: Files.read(request), name: name, role: role?.role)
         try Files.write(admission.pem, to: out)
         let admitted = admission.certificate
         try options.print(
@@ -97,7 +110,7 @@ struct AdmitCommand: AsyncParsableCommand {
                 "certificate": out,
             ],
             text: """
-                Admitted “\(admitted.name)” as a \(admitted.role.rawValue).
+                Admitted “\(admitted.name)” as \(Figures.role(admitted.role)).
                   node   \(admitted.nodeID)
                 Carry \(out) back, and run there: syncnode join --certificate \(out)
                 """)

@@ -62,8 +62,8 @@ struct LagCommand: AsyncParsableCommand {
                     Document(node: node.name, asOf: JSONTime(now), peers: lag.map { Self.peer($0, node) }),
                     onOneLine: watch)
             } else {
-                if watch, Terminal.output.isTerminal { print("\u{1b}[H\u{1b}[2J", terminator: "") }
-                print(Self.table(lag, node, now))
+                let clearing = watch && Terminal.output.isTerminal ? "\u{1b}[H\u{1b}[2J" : ""
+                try emit(clearing + Self.table(lag, node, now))
             }
             if watch { try await Task.sleep(for: .seconds(1)) }
         } while watch

@@ -56,7 +56,7 @@ struct PeerCommand: AsyncParsableCommand {
         func run() async throws {
             let node = try options.openNode()
             let known = try node.replica.addresses()
-            let member = node.member(named: peer)?.node
+            let member = try node.member(named: peer)?.node
             let endpoint = peer.contains(":") ? try Endpoint(peer).description : nil
             let gone = known.filter { $0.address == endpoint || (member != nil && $0.node == member) }
             guard !gone.isEmpty else {

@@ -22,10 +22,13 @@ enum PullPlanning {
         let node = try options.openNode()
         var peers: [Peer] = []
         var failures: [PeerSyncFailure] = []
-        for target in try node.targets(names) {
+        let targets = try node.targets(names)
+        for target in targets {
             let plan = await node.plan(with: target)
             let report = plan.rehearsal?.report
-            if let failure = plan.peer.failure { failures.append(failure) }
+            if let failure = plan.peer.failure {
+                failures.append(targets.count == 1 ? failure : failure.named(plan.peer))
+            }
             peers.append(
                 Peer(
                     name: plan.peer.name, id: plan.peer.node.map { "\($0)" }, address: plan.peer.address,
@@ -58,7 +61,7 @@ enum PullPlanning {
         for conflict in peer.conflicts {
             lines.append(
                 terminal.styled("  conflict", .yellow)
-                    + " \(conflict.table) \(conflict.row.prefix(13)) \(conflict.field): "
+                    + " \(conflict.table) \(printableLine(String(conflict.row.prefix(13)))) \(conflict.field): "
                     + "“\(printableLine(ConflictText.short(conflict.lost)))” by \(conflict.lost.author) would lose to "
                     + "“\(printableLine(ConflictText.short(conflict.current)))” by \(conflict.current.author)")
         }

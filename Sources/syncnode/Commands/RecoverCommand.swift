@@ -55,11 +55,23 @@ struct RecoverCommand: AsyncParsableCommand {
         guard FileManager.default.fileExists(atPath: file) else {
             throw CommandFailure(.noInput, "Cannot salvage from \(file): there is no such file.")
         }
-        let report = try options.openNode().replica.salvage(from: file)
+        let replica = try options.openNodeToWrite().replica
+        let report: SalvageReport
+        do {
+            report = try replica.salvage(from: file)
+        } catch let error as SQLError where error.isCorrupt {
+            throw CommandFailure(
+                .badData,
+                """
+                Cannot salvage from \(file): \(error.message). Nothing was written again.
+                Check that it is the old replica.sqlite, and keep it. `syncnode verify` says whether the new replica is sound; of a \
+                damaged file `sqlite3 FILE .recover` reads what can be read.
+                """)
+        }
         let differing = report.differing.map {
             Salvaged.Difference(table: $0.table, row: String(decoding: $0.row.bytes, as: UTF8.self), field: $0.field)
         }
-        let lines = differing.map { "  \($0.table) \($0.row) \($0.field ?? "(the row)")" }
+        let lines = differing.map { "  \($0.table) \(printableLine($0.row)) \($0.field ?? "(the row)")" }
         try options.print(
             Salvaged(rows: report.rows, differing: differing),
             text: "Wrote \(report.rows.of("row")) again from \(file). Keep the file."

@@ -91,7 +91,7 @@ struct RevokeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let own = try options.openNode()
-        guard let member = own.member(named: node) else {
+        guard let member = try own.member(named: node) else {
             throw CommandFailure(.noInput, "“\(node)” is no node of this workspace. `syncnode roster` lists them.")
         }
         try own.checkMayRevoke(member.node)

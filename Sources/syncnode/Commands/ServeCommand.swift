@@ -44,7 +44,8 @@ struct ServeCommand: AsyncParsableCommand {
         var logger = Logger(label: "syncnode", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = logLevel.level
         let service = NodeService(node: node, listen: try Endpoint(listen), logger: logger) { endpoint in
-            FileHandle.standardOutput.write(Data("ready peers=\(endpoint) console=off\n".utf8))
+            // Whether or not anybody waits for the line, it serves.
+            try? emit("ready peers=\(endpoint) console=off")
         }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(

@@ -136,7 +136,17 @@ struct BackupCommand: AsyncParsableCommand {
 
     func run() async throws {
         let node = try options.openNode()
-        try node.replica.backup(to: file)
+        do {
+            try node.replica.backup(to: file)
+        } catch let error as SQLError where !error.isCorrupt && !error.isBusy {
+            throw CommandFailure(
+                .inputOutput,
+                """
+                Cannot back up to \(file): \(error.message). Nothing is left there.
+                See that its directory is there, that you may write in it, and that it has room for \
+                \(Figures.bytes(Files.size(node.replica.path))).
+                """)
+        }
         let size = Files.size(file)
         try options.print(Document(file: file, sizeBytes: size), text: "Backed up to \(file), \(Figures.bytes(size)).")
     }

@@ -105,24 +105,28 @@ enum PeerExchange {
         let node = try options.openNode()
         let targets = try node.targets(names)
         let told = try node.replica.notices().last?.number ?? 0
-        var peers: [Peer] = []
-        var failures: [PeerSyncFailure] = []
-        for target in targets {
-            let result = await exchange(node, target, mode, verb)
-            peers.append(Peer(result))
-            if let failure = result.failure { failures.append(failure) }
-            if !options.json { print(line(result)) }
+        let results = try await exchange(node, targets, mode, verb) { result in
+            if !options.json { try emit(line(result)) }
+        }
+        var failures = results.compactMap { result in
+            targets.count == 1 ? result.failure : result.failure?.named(result)
+        }
+        if results.count < targets.count {
+            failures.append(
+                PeerSyncFailure(
+                    kind: .interrupted,
+                    message: "Stopped before \((targets.count - results.count).of("peer was", "peers were")) asked."))
         }
         // What a peer's revocations and fork proofs did to this replica.
         let news = try node.replica.notices().filter { $0.number > told }
         if options.json {
             try printJSON(
                 Document(
-                    peers: peers,
+                    peers: results.map(Peer.init),
                     notices: news.map { .init(at: JSONTime($0.at), kind: $0.kind.rawValue, text: $0.text) }))
         } else {
             for notice in news {
-                print(Terminal.output.styled("! " + printable(node.naming(notice.text)), .yellow))
+                try emit(Terminal.output.styled("! " + printable(node.naming(notice.text)), .yellow))
             }
         }
         try report(failures, node)
@@ -141,31 +145,46 @@ enum PeerExchange {
         }
     }
 
-    /// One peer, with a bar, and stopped cleanly by SIGINT.
+    /// One peer after the other, to the last or until a signal stops it cleanly.
+    ///
+    /// - Parameter done: told of each.
+    private static func exchange(
+        _ node: Node, _ targets: [SyncTarget], _ mode: SyncMode, _ verb: String,
+        done: @escaping @Sendable (PeerSyncResult) throws -> Void
+    ) async throws -> [PeerSyncResult] {
+        let work = Task {
+            var results: [PeerSyncResult] = []
+            for target in targets where !Task.isCancelled {
+                let result = await exchange(node, target, mode, verb)
+                results.append(result)
+                try done(result)
+            }
+            return results
+        }
+        let interrupt = Interrupt { work.cancel() }
+        defer { interrupt.stop() }
+        return try await work.value
+    }
+
+    /// One peer, with a bar.
     private static func exchange(_ node: Node, _ target: SyncTarget, _ mode: SyncMode, _ verb: String) async
         -> PeerSyncResult
     {
         let bar = ProgressBar("\(verb) \(target.name)")
+        defer { bar.finish() }
         let expected = Mutex<UInt64?>(nil)
-        let task = Task {
-            await node.exchange(with: target, mode: mode) { event in
-                switch event {
-                case .greeted(_, _, let backlog): expected.withLock { $0 = backlog?.changes }
-                case .received(let tally):
-                    bar.update(
-                        done: tally.changes, total: expected.withLock { $0 },
-                        note: "changes, \(Figures.bytes(tally.bytes))")
-                case .sent(let tally):
-                    bar.update(done: tally.changes, total: nil, note: "changes sent, \(Figures.bytes(tally.bytes))")
-                default: break
-                }
+        return await node.exchange(with: target, mode: mode) { event in
+            switch event {
+            case .greeted(_, _, let backlog): expected.withLock { $0 = backlog?.changes }
+            case .received(let tally):
+                bar.update(
+                    done: tally.changes, total: expected.withLock { $0 },
+                    note: "changes, \(Figures.bytes(tally.bytes))")
+            case .sent(let tally):
+                bar.update(done: tally.changes, total: nil, note: "changes sent, \(Figures.bytes(tally.bytes))")
+            default: break
             }
         }
-        let interrupt = Interrupt { task.cancel() }
-        defer { interrupt.stop() }
-        let result = await task.value
-        bar.finish()
-        return result
     }
 
     private static func line(_ result: PeerSyncResult) -> String {

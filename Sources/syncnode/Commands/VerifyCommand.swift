@@ -148,7 +148,8 @@ struct VerifyCommand: AsyncParsableCommand {
             return text
         }
         return made
-            + report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \($0)" }.joined(
+            + report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \(printable("\($0)"))" }
+            .joined(
                 separator: "\n")
             + "\n\nChecked \(counts)."
     }

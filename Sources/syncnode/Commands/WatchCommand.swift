@@ -11,7 +11,8 @@ struct WatchCommand: AsyncParsableCommand {
         commandName: "watch", abstract: "Follow changes, one JSON object a line, for ever.",
         discussion: """
             Changes made here and changes that came, in the order in which this node has them. Each line has a cursor: give \
-            the last one to --since to go on where you left off.
+            the last one to --since to go on where you left off. Stopped among the rows of one transaction, it begins that \
+            transaction again, so that no row is passed over.
 
             Ctrl-C or SIGTERM ends it. In a script's background (`syncnode watch &`) shells have programs ignore Ctrl-C, and \
             so does this one; SIGTERM ends it there too.
@@ -47,18 +48,26 @@ struct WatchCommand: AsyncParsableCommand {
             let entries = try node.replica.log(after: position, limit: 100)
             guard !entries.isEmpty else { return }
             for entry in entries {
+                // Only the last row's cursor says that all of them were seen.
+                var left = entry.changeSet.tables.reduce(0) { $0 + $1.rows.count }
                 for table in entry.changeSet.tables {
-                    for row in table.rows { try printJSON(Self.line(entry, table, row, node), onOneLine: true) }
+                    for row in table.rows {
+                        left -= 1
+                        let cursor = left == 0 ? entry.position : position
+                        try printJSON(Self.line(cursor, entry, table, row, node), onOneLine: true)
+                    }
                 }
                 position = entry.position
             }
         }
     }
 
-    private static func line(_ entry: LogEntry, _ table: TableChanges, _ row: RowChange, _ node: Node) -> Line {
+    private static func line(
+        _ cursor: Int64, _ entry: LogEntry, _ table: TableChanges, _ row: RowChange, _ node: Node
+    ) -> Line {
         let listsFields = row.kind == .insert || row.kind == .update
         return Line(
-            cursor: entry.position, table: table.table, id: "\(row.id)", change: row.kind.word,
+            cursor: cursor, table: table.table, id: "\(row.id)", change: row.kind.word,
             fields: listsFields ? table.fieldSets[row.fieldSet].map { table.fields[$0].name } : [],
             author: node.name(of: entry.changeSet.header.origin.node), node: "\(entry.changeSet.header.origin.node)",
             at: JSONTime(row.stamp.wallClock), receivedFrom: entry.receivedFrom.map { node.name(of: $0) })
