@@ -44,6 +44,8 @@ final class SessionDriver: Sendable {
     private let staysToAsk: Bool
     /// Ends what is being read for the peer when the session has ended.
     private let hasEnded = Atomic(false)
+    /// As many bytes of the peer as had come at the last look.
+    private let heardBytes = Atomic<UInt64>(0)
     private let observation = Mutex(PendingObservation())
     private let changeIsPending = Mutex(false)
     /// What the peer said of other nodes and is not written down yet.
@@ -79,7 +81,7 @@ final class SessionDriver: Sendable {
     /// How long a session that does not stay goes on without moving, though the peer gives signs of life: three times as
     /// long as a database waits for another process's transaction.
     private static let patienceSeconds: Int64 = 180
-    /// A change set that leaves slowly is progress, pings are none: they come to a twentieth of this in that time.
+    /// A change set that comes or leaves slowly is progress, pings are none: they come to a tenth of this in that time.
     private static let bytesOfProgress: UInt64 = 16 << 10
 
     /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
@@ -203,10 +205,11 @@ final class SessionDriver: Sendable {
 
     /// Ends the session where nothing moves: a peer that only keeps it alive must not keep a command from ending.
     private func watchProgress() async {
-        var sent = link.bytesSent
+        var moved = link.bytesSent + link.bytesArrived
         while !Task.isCancelled {
-            if link.bytesSent >= sent + Self.bytesOfProgress {
-                sent = link.bytesSent
+            let now = link.bytesSent + link.bytesArrived
+            if now >= moved + Self.bytesOfProgress {
+                moved = now
                 lastProgress.withLock { $0 = Monotonic.now }
             }
             let quiet = (Monotonic.now.microseconds - lastProgress.withLock { $0 }.microseconds) / 1_000_000
@@ -350,15 +353,22 @@ final class SessionDriver: Sendable {
 
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {
         let delay = max(0, deadline.microseconds - Monotonic.now.microseconds)
-        let task = Task { [inboxEnd] in
+        let task = Task { [self] in
             do {
                 try await Task.sleep(for: .microseconds(delay))
+                if timer == .keepAlive, newBytesCame() { inboxEnd.yield(.bytesArrived) }
                 inboxEnd.yield(.timer(timer))
             } catch {
                 // Cancelled: another deadline took its place.
             }
         }
         timers.withLock { $0.updateValue(task, forKey: timer) }?.cancel()
+    }
+
+    /// Whether the peer's bytes grew since this was asked last.
+    private func newBytesCame() -> Bool {
+        let arrived = link.bytesArrived
+        return heardBytes.exchange(arrived, ordering: .relaxed) != arrived
     }
 
     // MARK: What is remembered of the peer: the latest counts, one write at a time
@@ -439,7 +449,7 @@ extension SessionInput {
     /// Whether it takes the session further, rather than only keeping it alive.
     var isProgress: Bool {
         switch self {
-        case .frame(.ping), .frame(.pong), .timer, .localChanged: false
+        case .frame(.ping), .frame(.pong), .timer, .bytesArrived, .localChanged: false
         default: true
         }
     }

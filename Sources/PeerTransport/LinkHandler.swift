@@ -112,6 +112,7 @@ final class LinkHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard case .open = phase, !isInputOver else { return }
         var plaintext = unwrapInboundIn(data)
+        queues.arrivedBytes.add(UInt64(plaintext.readableBytes), ordering: .relaxed)
         do {
             while let frame = try assembler.next(from: &plaintext) { queues.deliver(frame) }
         } catch {

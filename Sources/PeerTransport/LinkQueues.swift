@@ -8,6 +8,8 @@ internal import Synchronization
 final class LinkQueues: Sendable {
     let inbox: Mutex<Inbox>
     let outbox: Mutex<Outbox>
+    /// Of frames, those that are not whole yet included.
+    let arrivedBytes = Atomic<UInt64>(0)
     /// The connection is gone, and its event loop may be too.
     let isClosed = Atomic(false)
 

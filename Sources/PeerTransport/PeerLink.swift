@@ -53,6 +53,8 @@ public final class PeerLink: Sendable {
 
     /// Bytes of the frames that `next` gave, with their lengths.
     public var bytesReceived: UInt64 { queues.inbox.withLock { $0.deliveredBytes } }
+    /// Bytes of frames that came, of one that is not whole yet too: where they grow, the peer lives.
+    public var bytesArrived: UInt64 { queues.arrivedBytes.load(ordering: .relaxed) }
     /// Bytes of the frames that `send` took, with their lengths.
     public var bytesSent: UInt64 { queues.outbox.withLock { $0.acceptedBytes } }
 

@@ -185,14 +185,15 @@ public final class SessionStore: Sendable {
                 clockOffsetMilliseconds: observation.clockOffsetMilliseconds,
                 roundTripMicroseconds: observation.roundTripMicroseconds, software: observation.software,
                 schemaMatches: observation.schemaMatches, backlog: observation.backlog, held: observation.held),
-            live: live)
+            isLive: live)
     }
 
     /// Keeps what a peer said of others.
     public func remember(_ nodes: [ThirdNode], toldBy peer: NodeID) throws {
-        for third in nodes where third.node != replica.node {
-            try replica.observe(third.node, SecondHand(applied: third.applied, at: third.asOf, from: peer))
-        }
+        try replica.observe(
+            Dictionary(
+                nodes.map { ($0.node, SecondHand(applied: $0.applied, at: $0.asOf, from: peer)) },
+                uniquingKeysWith: { $0.at < $1.at ? $1 : $0 }))
     }
 }
 

@@ -77,6 +77,8 @@ public struct SessionLimits: Hashable, Sendable {
     public var historiesMilliseconds: Int64 = 5_000
     /// Between tellings of third nodes.
     public var thirdNodesMilliseconds: Int64 = 60_000
+    /// Between two of them where no vector grew.
+    public var thirdNodesAgainMilliseconds: Int64 = 600_000
     /// Bodies and values handed to one apply; a change set beyond it goes alone.
     public var batchBytes: UInt64 = 4 << 20
     /// Asked of the store at once.

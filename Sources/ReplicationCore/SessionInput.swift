@@ -9,6 +9,8 @@ public enum SessionInput: Sendable {
     case frame(ExchangeFrame)
     /// The peer's bytes made no frame.
     case undecodable(FrameError)
+    /// Bytes came, if no whole frame: a large one takes its time on a slow way.
+    case bytesArrived
     /// The replica changed, by whoever: another process, another session.
     case localChanged(LocalState)
     /// Answers `SessionOutput.readOutgoing`.

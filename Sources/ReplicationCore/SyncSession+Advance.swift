@@ -132,16 +132,18 @@ extension SyncSession {
         send(.streamEnd(peer.tell(local.applied)))
     }
 
-    /// Second-hand knowledge goes where the session lasts anyway: an idle pull does not pay for it.
+    /// Second-hand knowledge goes where the session lasts anyway: an idle pull does not pay for it. Where no vector grew, that they
+    /// are still true is news of less worth.
     private mutating func tellThirdNodes() {
         guard phase == .exchanging, mode.live || outbound.sentBytes > 0, !local.thirdNodes.isEmpty,
             local.thirdNodes != toldThirdNodes
         else { return }
-        if let last = lastThirdNodesAt,
-            now.uptime < last.advanced(byMilliseconds: configuration.limits.thirdNodesMilliseconds)
-        {
-            return
+        let areGrown = !local.thirdNodes.elementsEqual(toldThirdNodes) {
+            $0.node == $1.node && $0.applied == $1.applied
         }
+        let limits = configuration.limits
+        let pause = areGrown ? limits.thirdNodesMilliseconds : limits.thirdNodesAgainMilliseconds
+        if let last = lastThirdNodesAt, now.uptime < last.advanced(byMilliseconds: pause) { return }
         lastThirdNodesAt = now.uptime
         toldThirdNodes = local.thirdNodes
         var entries = 0

@@ -24,9 +24,9 @@ extension SyncSession {
     private mutating func keepAlive() {
         guard phase == .exchanging else { return }
         let limits = configuration.limits
-        let silenceEnds = lastFrame.uptime.advanced(byMilliseconds: limits.silenceMilliseconds)
+        let silenceEnds = lastHeardAt.advanced(byMilliseconds: limits.silenceMilliseconds)
         guard now.uptime < silenceEnds else {
-            let notice = ErrorNotice(code: .timeout, message: "no frame came for \(limits.silenceMilliseconds) ms")
+            let notice = ErrorNotice(code: .timeout, message: "nothing came for \(limits.silenceMilliseconds) ms")
             return end(.timedOut(.keepAlive), telling: notice)
         }
         // A peer whose change set takes minutes to come hears nothing of this side but its pings: its own wait behind what it sends.

@@ -7,6 +7,7 @@ internal import ReplicationWire
 extension SyncSession {
     mutating func received(_ frame: ExchangeFrame) throws(Violation) {
         lastFrame = now
+        lastHeardAt = now.uptime
         guard isListening else {
             // While this side stops, what was under way still arrives.
             if case .goodbye = frame, phase == .stopping { transportClosed("the peer said goodbye") }

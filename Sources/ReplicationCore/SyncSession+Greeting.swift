@@ -164,6 +164,7 @@ extension SyncSession {
         heldOrigins.formUnion(local.held.map(\.dot.origin))
         observationDue = true
         lastFrame = now
+        lastHeardAt = now.uptime
         lastPingAt = now.uptime
         outputs.append(.cancelTimer(.greeting))
         setTimer(.keepAlive, after: configuration.limits.pingMilliseconds)

@@ -60,6 +60,7 @@ public struct SyncSession: Sendable {
     var openedAt: Moment
     /// Of the peer: what is known of it is true as of then.
     var lastFrame: Moment
+    var lastHeardAt: Uptime
     var lastSentAt: Uptime
     var lastPingAt: Uptime
     var lastPingNumber: UInt64 = 0
@@ -77,6 +78,7 @@ public struct SyncSession: Sendable {
         self.now = now
         openedAt = now
         lastFrame = now
+        lastHeardAt = now.uptime
         lastSentAt = now.uptime
         lastPingAt = now.uptime
         lastHistoriesAt = now.uptime
@@ -128,6 +130,7 @@ public struct SyncSession: Sendable {
         case .undecodable(let error):
             guard isListening else { return }
             throw Violation(error.isTooLarge ? .tooLarge : .malformed, error.description)
+        case .bytesArrived: lastHeardAt = now.uptime
         case .localChanged(let state): localChanged(state)
         case .outgoing(let batch): _ = outbound.queue(batch)
         case .backlogCounted(let backlog):

@@ -17,7 +17,7 @@ import Trust
             SigningKey.generate().publicKey.nodeID,
             PeerFacts(
                 at: replica.clock(), applied: VersionVector(), safe: VersionVector(), told: VersionVector(),
-                clockOffsetMilliseconds: offset), live: false)
+                clockOffsetMilliseconds: offset), isLive: false)
     }
 
     private func note(_ replica: Replica, _ id: String) throws {

@@ -309,6 +309,23 @@ private struct Hand {
         }
     }
 
+    /// One frame may take minutes on a slow way.
+    @Test func bytesOfAFrameThatIsNotWholeAreASignOfLife() {
+        var hand = Hand(.live)
+        func isOver(after seconds: Int64) -> Bool {
+            hand.microseconds += seconds * 1_000_000
+            hand.give(.timer(.keepAlive))
+            return hand.outputs.contains { if case .close = $0 { true } else { false } }
+        }
+        for _ in 0..<20 {
+            hand.microseconds += 15_000_000
+            hand.give(.bytesArrived)
+            #expect(!isOver(after: 0))
+        }
+        #expect(!isOver(after: 44))
+        #expect(isOver(after: 1))
+    }
+
     /// A machine that slept over the weekend learns on Monday that the session is gone; what it knows is Friday's.
     @Test func whatIsKnownIsDatedByTheLastFrame() {
         var hand = Hand(.live)

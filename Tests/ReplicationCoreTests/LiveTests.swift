@@ -150,6 +150,38 @@ import Testing
         #expect(idle.answerer.sent.map(\.name) == ["greeting"])
     }
 
+    /// Every sign of life of a third node makes what is known of it newer: among thirty idle nodes that must not be a stream.
+    @Test func thirdNodesWhoseVectorsStandAreSeldomToldAgain() {
+        let network = Network()
+        let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
+        let pair = network.connect(left, right, .live)
+        func hear(_ sequence: UInt64) {
+            right.thirdNodes = [
+                ThirdNode(
+                    node: node(4), applied: VersionVector([origin(4): SequenceNumber(sequence)]),
+                    asOf: network.world.now(skew: 0).wall)
+            ]
+            network.changed(right)
+        }
+        func told() -> Int { pair.answerer.sent.count { $0.name == "third nodes" } }
+        for _ in 0..<54 {
+            hear(1)
+            network.world.run(milliseconds: 10_000)
+        }
+        #expect(told() == 1)
+        for _ in 0..<12 {
+            hear(1)
+            network.world.run(milliseconds: 10_000)
+        }
+        #expect(told() == 2, "that it is still true is told in ten minutes")
+        for _ in 0..<12 {
+            hear(2)
+            network.world.run(milliseconds: 10_000)
+        }
+        #expect(told() == 3, "news is told within one")
+        #expect(pair.dialler.thirdNodes.last?.applied == VersionVector([origin(4): SequenceNumber(2)]))
+    }
+
     @Test func anAnswererThatLeavesMayBeDialledAgain() {
         let network = Network()
         let pair = network.connect(FakeReplica(node(1)), FakeReplica(node(2)), .live)

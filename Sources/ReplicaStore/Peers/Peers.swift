@@ -154,34 +154,48 @@ extension Replica {
     // MARK: Peers
 
     /// A session told this; it counts as contact. A power cut may leave what was told before: just as true, of its time.
-    public func observe(_ node: NodeID, _ facts: PeerFacts, live: Bool) throws {
-        try update(
-            node, synced: false,
-            [
-                ("applied", Self.blob(facts.applied)), ("safe", Self.blob(facts.safe)), ("told", Self.blob(facts.told)),
-                ("known_at", .integer(facts.at.milliseconds)), ("last_contact", .integer(facts.at.milliseconds)),
-                ("clock_offset_ms", facts.clockOffsetMilliseconds.map { .integer($0) } ?? .null),
-                ("round_trip_us", facts.roundTripMicroseconds.map { .integer($0) } ?? .null),
-                ("software", Value(facts.software)), ("schema_matches", .integer(facts.schemaMatches ? 1 : 0)),
-                ("backlog_sets", facts.backlog.map { .integer(Int64(clamping: $0.changeSets)) } ?? .null),
-                ("backlog_changes", facts.backlog.map { .integer(Int64(clamping: $0.changes)) } ?? .null),
-                ("backlog_bytes", facts.backlog.map { .integer(Int64(clamping: $0.bytes)) } ?? .null),
-                ("backlog_oldest", facts.backlog?.oldest.map { .integer($0.milliseconds) } ?? .null),
-                ("held", Value(Self.text(facts.held))), ("live", .integer(live ? 1 : 0)), ("failure", Value("")),
-                ("failure_kind", Value("")),
-            ])
+    ///
+    /// - Parameter isLive: whether it is of a session that stays; one that does not says nothing of another that may.
+    public func observe(_ node: NodeID, _ facts: PeerFacts, isLive: Bool) throws {
+        var values: [(column: String, value: Value)] = [
+            ("applied", Self.blob(facts.applied)), ("safe", Self.blob(facts.safe)), ("told", Self.blob(facts.told)),
+            ("known_at", .integer(facts.at.milliseconds)), ("last_contact", .integer(facts.at.milliseconds)),
+            ("clock_offset_ms", facts.clockOffsetMilliseconds.map { .integer($0) } ?? .null),
+            ("round_trip_us", facts.roundTripMicroseconds.map { .integer($0) } ?? .null),
+            ("software", Value(facts.software)), ("schema_matches", .integer(facts.schemaMatches ? 1 : 0)),
+            ("backlog_sets", facts.backlog.map { .integer(Int64(clamping: $0.changeSets)) } ?? .null),
+            ("backlog_changes", facts.backlog.map { .integer(Int64(clamping: $0.changes)) } ?? .null),
+            ("backlog_bytes", facts.backlog.map { .integer(Int64(clamping: $0.bytes)) } ?? .null),
+            ("backlog_oldest", facts.backlog?.oldest.map { .integer($0.milliseconds) } ?? .null),
+            ("held", Value(Self.text(facts.held))), ("failure", Value("")), ("failure_kind", Value("")),
+        ]
+        if isLive { values.append(("live", .integer(1))) }
+        try update(node, synced: false, values)
     }
 
-    /// Kept where it is newer than what is known second-hand.
-    public func observe(_ node: NodeID, _ second: SecondHand) throws {
-        guard node != self.node else { return }
-        if let known = try peer(node)?.secondHand, known.at >= second.at { return }
-        try update(
-            node,
-            [
-                ("second_applied", Self.blob(second.applied)), ("second_at", .integer(second.at.milliseconds)),
-                ("second_from", .blob(second.from.bytes)),
-            ])
+    /// What a peer said of others, of each the last word; kept where it is newer than what is known second-hand. As true after a
+    /// power cut as what it takes the place of.
+    public func observe(_ words: [NodeID: SecondHand]) throws {
+        guard !words.isEmpty else { return }
+        let (known, now) = (try peers(), clock())
+        let before = Dictionary(uniqueKeysWithValues: known.map { ($0.node, $0.secondHand?.at) })
+        let news = words.filter { node, word in
+            guard node != self.node else { return false }
+            // What a clock that ran ahead has dated stands in nobody's way.
+            guard let at = before[node] ?? nil, at <= now else { return true }
+            return word.at > at
+        }
+        guard !news.isEmpty else { return }
+        try connections.writeUnsynced { writer in
+            for (node, word) in news.sorted(by: { $0.key < $1.key }) {
+                try Self.update(
+                    node,
+                    [
+                        ("second_applied", Self.blob(word.applied)), ("second_at", .integer(word.at.milliseconds)),
+                        ("second_from", .blob(word.from.bytes)),
+                    ], writer)
+            }
+        }
     }
 
     /// An attempt began, or ended as said.
@@ -190,23 +204,25 @@ extension Replica {
             node,
             [
                 ("last_attempt", .integer(clock().milliseconds)), ("failure", Value(failure?.message ?? "")),
-                ("failure_kind", Value(failure?.kind ?? "")), ("live", .integer(0)),
+                ("failure_kind", Value(failure?.kind ?? "")),
             ])
     }
 
-    /// The session with it is over.
+    /// The session with it that stayed is over.
     public func recordEnd(_ node: NodeID) throws {
         try update(node, [("live", .integer(0))])
     }
 
     private func update(_ node: NodeID, synced: Bool = true, _ values: [(column: String, value: Value)]) throws {
-        func set(_ writer: Writer) throws {
-            try writer.execute("INSERT OR IGNORE INTO sync_peers(node) VALUES (?)", [.blob(node.bytes)])
-            let assignments = values.map { "\($0.column) = ?" }.joined(separator: ", ")
-            try writer.execute(
-                "UPDATE sync_peers SET \(assignments) WHERE node = ?", values.map(\.value) + [.blob(node.bytes)])
-        }
+        func set(_ writer: Writer) throws { try Self.update(node, values, writer) }
         try synced ? connections.write(set) : connections.writeUnsynced(set)
+    }
+
+    private static func update(_ node: NodeID, _ values: [(column: String, value: Value)], _ writer: Writer) throws {
+        try writer.execute("INSERT OR IGNORE INTO sync_peers(node) VALUES (?)", [.blob(node.bytes)])
+        let assignments = values.map { "\($0.column) = ?" }.joined(separator: ", ")
+        try writer.execute(
+            "UPDATE sync_peers SET \(assignments) WHERE node = ?", values.map(\.value) + [.blob(node.bytes)])
     }
 
     public func peers() throws -> [PeerRecord] {
