@@ -131,9 +131,9 @@ extension Node {
     /// Gives the holder of an invitation its certificate. One who asks again, since the answer was lost on the way, is given
     /// the same: each certificate is a record that every node keeps for ever.
     private func admit(_ invitation: Invitation, _ request: CertificateRequest) throws -> Certificate {
-        let member = try refreshRoster().member(request.publicKey.nodeID)
-        if let member, let given = member.newest, !member.isRevoked, given.name == invitation.name,
-            given.role == invitation.role, (given.notBefore...given.notAfter).contains(clock())
+        let standing = try refreshRoster().standing(of: request.publicKey.nodeID, now: clock())
+        if case .member(let given, let role) = standing, role == invitation.role, given.role == role,
+            given.name == invitation.name
         {
             return given
         }

@@ -39,8 +39,8 @@ public struct PeerSyncFailure: Sendable, Hashable {
 
     /// The same, where more peers than one were asked.
     public func named(_ peer: PeerSyncResult) -> PeerSyncFailure {
-        let says = message.contains(peer.name)
-        return says ? self : PeerSyncFailure(kind: kind, message: "\(peer.name) (\(peer.address)): \(message)")
+        let saysAddress = peer.name == peer.address && message.contains(peer.address)
+        return saysAddress ? self : PeerSyncFailure(kind: kind, message: "\(peer.name) (\(peer.address)): \(message)")
     }
 }
 
