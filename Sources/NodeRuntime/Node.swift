@@ -36,7 +36,7 @@ public final class Node: Sendable {
         let (certificate, authority) = try identity.membership()
         let replica = try Replica.open(
             at: replicaPath(directory), key: identity.key, tables: tables,
-            mark: heedsMark ? highWaterMark(identity) : nil, clock: clock)
+            mark: highWaterMark(identity), settles: heedsMark, clock: clock)
         return try Node(
             directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
             clock: clock)

@@ -60,13 +60,36 @@ public final class Replica: Sendable {
         incarnation: UInt64, tables: [Table], mark: (any HighWaterMarkStorage)? = nil,
         mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
-        guard !fileSystem.exists(path) else {
+        guard !fileSystem.exists(path) || fileSystem.isEmpty(path) else {
             throw ReplicaError(
                 .exists,
                 "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
             )
         }
+        // SQLite throws away a log that stands beside an empty file, and with it the last edits of the replica that was there.
+        guard !fileSystem.exists(path + "-wal") || fileSystem.isEmpty(path + "-wal") else {
+            throw ReplicaError(
+                .exists,
+                "Cannot make a replica at \(path): \(path)-wal is there, with the last edits of the replica that was. Stop what uses that one, and move the file to where its replica is, under the same name with -wal behind it."
+            )
+        }
         fileSystem.createPrivate(path)
+        do {
+            return try make(
+                at: path, in: fileSystem, workspace: workspace, key: key, incarnation: incarnation, tables: tables,
+                mark: mark, mint: mint, clock: clock)
+        } catch {
+            // Half a replica is none.
+            for suffix in ["", "-wal", "-shm"] { fileSystem.remove(path + suffix) }
+            throw error
+        }
+    }
+
+    private static func make(
+        at path: String, in fileSystem: FileSystem, workspace: Workspace, key: SigningKey, incarnation: UInt64,
+        tables: [Table], mark: (any HighWaterMarkStorage)?, mint: @escaping @Sendable () -> UInt64,
+        clock: @escaping @Sendable () -> WallClock
+    ) throws -> Replica {
         let connections = try Connections(path: fileSystem.location(path))
         let origin = Origin(node: key.publicKey.nodeID, incarnation: incarnation)
         try connections.engineWrite { writer in
@@ -88,15 +111,17 @@ public final class Replica: Sendable {
     /// Opens the file, brings its tables to the present form, and declares what is new. A replica that does not agree with
     /// its high-water mark takes a new incarnation.
     ///
+    /// - Parameter settles: false leaves one that does not agree with its mark as it is, to be looked at, until something is to be
+    ///   sealed.
     /// - Throws: `ReplicaError`: `.absent`, `.notAReplica`, `.tooNew`, `.damaged` where it
     ///   contradicts itself, `.refused` where it is another node's, `.fork` where it went on beside the one that the mark
     ///   speaks of.
     public static func open(
         at path: String, in fileSystem: FileSystem = .system, key: SigningKey, tables: [Table],
-        mark: (any HighWaterMarkStorage)? = nil, mint: @escaping @Sendable () -> UInt64 = randomIncarnation,
-        clock: @escaping @Sendable () -> WallClock
+        mark: (any HighWaterMarkStorage)? = nil, settles: Bool = true,
+        mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
-        guard fileSystem.exists(path) else {
+        guard fileSystem.exists(path), !fileSystem.isEmpty(path) else {
             throw ReplicaError(
                 .absent,
                 "Cannot open \(path): there is no replica. If this node is new, make one with `syncnode init`, or join a workspace; if its replica is lost, `syncnode recover HOST:PORT` makes it anew and fetches everything from that peer."
@@ -137,7 +162,7 @@ public final class Replica: Sendable {
         } catch let error as SQLError where error.isConstraint || error.isUnknownName {
             throw ReplicaError.form(path, error)
         }
-        try replica.settleIncarnation()
+        if settles { try replica.settleIncarnation() }
         return replica
     }
 

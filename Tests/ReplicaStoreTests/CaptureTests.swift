@@ -252,4 +252,17 @@ import Testing
         #expect(error?.message == "syncnode: a row of notes is over 16 MiB, the most that is replicated")
         #expect(try a.seal().changes == 2)
     }
+
+    /// As many columns as a journal's mask has bits.
+    @Test func aTableOfTheMostColumnsIsCaptured() throws {
+        let workspace = try TestWorkspace()
+        let wide = Table("wide", columns: (1...Table.columnLimit).map { Column("c\($0)") })
+        let (a, b) = (try workspace.replica("a", tables: [wide]), try workspace.replica("b", tables: [wide]))
+        try a.execute("INSERT INTO wide(id, c1, c\(Table.columnLimit)) VALUES ('w', 'first', 'last')")
+        try a.seal()
+        try a.execute("UPDATE wide SET c\(Table.columnLimit) = 'changed'")
+        try workspace.pull(b, from: a)
+        #expect(try b.contents("wide") == a.contents("wide"))
+        #expect(try b.contents("wide").first?.last == Value("changed"))
+    }
 }

@@ -208,4 +208,39 @@ import Trust
         #expect(try a.contents("notes") == b.contents("notes"))
         #expect(try a.contents("notes").count == 3)
     }
+
+    /// A backup that an older version made is brought to the present form when it is verified, and what it holds unsealed is sealed
+    /// then: never under numbers that are used up.
+    @Test func verifyingAnOlderBackupSealsNothingUnderAnOldNumber() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        try a.execute("INSERT INTO notes(id, title) VALUES ('n', '1')")
+        try workspace.pull(b, from: a)
+        let origin = try a.origin
+        try a.close()
+        let backup = workspace.directory.appendingPathComponent("backup").path
+        try FileManager.default.copyItem(atPath: node.path, toPath: backup)
+        let held = try Replica.open(
+            at: backup, key: node.key, tables: MarkedNode.tables, clock: { [clock = workspace.clock] in clock.now })
+        try held.execute("INSERT INTO notes(id, title) VALUES ('unsealed', 'in the backup')")
+        try held.damage("DELETE FROM sync_settings WHERE name = 'declared'")
+        try held.close()
+
+        let later = try node.open()
+        try later.execute("UPDATE notes SET title = '2' WHERE id = 'n'")
+        try workspace.pull(b, from: later)
+        try later.close()
+        try FileManager.default.removeItem(atPath: node.path)
+        try FileManager.default.copyItem(atPath: backup, toPath: node.path)
+        let restored = try Replica.open(
+            at: node.path, key: node.key, tables: MarkedNode.tables, mark: node.mark, settles: false,
+            clock: { [clock = workspace.clock] in clock.now })
+        #expect(try restored.verify(authors: workspace.authors).isSound)
+        #expect(try restored.vectors().applied[origin] == SequenceNumber(1))
+        #expect(try restored.origin != origin)
+        try workspace.pull(restored, from: b)
+        try workspace.pull(b, from: restored)
+        #expect(try b.contents("notes") == restored.contents("notes"))
+        #expect(try b.contents("notes").map { $0[1].string } == ["2", "in the backup"])
+        #expect(try b.held().isEmpty && restored.held().isEmpty)
+    }
 }

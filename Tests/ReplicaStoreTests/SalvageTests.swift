@@ -57,6 +57,62 @@ import Trust
         #expect(FileManager.default.contents(atPath: old) == before)
     }
 
+    /// What was corrected here, and is not sealed yet, was written after the old file.
+    @Test func whatWasEditedHereMeanwhileStands() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        for id in ["corrected", "kept"] { try a.execute("INSERT INTO notes(id, title) VALUES (?, 'old')", [Value(id)]) }
+        try workspace.pull(b, from: a)
+        try a.execute("UPDATE notes SET title = 'in the old file alone'")
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let anew = try node.create(in: workspace)
+        try workspace.pull(anew, from: b)
+        try anew.execute("UPDATE notes SET title = 'corrected' WHERE id = 'corrected'")
+        let report = try anew.salvage(from: old)
+        #expect(
+            report.differing == [SalvagedDifference(table: "notes", row: RowID("corrected"), field: "title")])
+        #expect(try values(anew) == ["corrected corrected -", "kept in the old file alone -"])
+    }
+
+    /// SQLite throws away a log that it finds beside a new file.
+    @Test func aLogThatWasLeftIsNotThrownAway() throws {
+        let (workspace, node, a, _) = try MarkedNode.withPeer()
+        try a.close()
+        try FileManager.default.removeItem(atPath: node.path)
+        let log = Data("the last edits of what was here".utf8)
+        try log.write(to: URL(fileURLWithPath: node.path + "-wal"))
+        #expect {
+            _ = try node.create(in: workspace)
+        } throws: { error in
+            guard let error = error as? ReplicaError else { return false }
+            return error.code == .exists && error.description.contains("replica.sqlite-wal")
+        }
+        #expect(FileManager.default.contents(atPath: node.path + "-wal") == log)
+        #expect(!FileManager.default.fileExists(atPath: node.path))
+    }
+
+    @Test func aReplicaThatCouldNotBeMadeLeavesNothing() throws {
+        let workspace = try TestWorkspace()
+        let path = workspace.directory.appendingPathComponent("new.sqlite").path
+        func create(_ tables: [Table]) throws -> Replica {
+            try Replica.create(
+                at: path, workspace: workspace.workspace, key: .generate(), incarnation: 1, tables: tables,
+                clock: { [clock = workspace.clock] in clock.now })
+        }
+        #expect(throws: (any Error).self) { _ = try create([Table("bad\"name", columns: [Column("a")])]) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.directory.path) == [])
+        // A crash may leave the file alone, and nothing in it.
+        #expect(FileManager.default.createFile(atPath: path, contents: nil))
+        #expect {
+            _ = try Replica.open(
+                at: path, key: .generate(), tables: [], clock: { [clock = workspace.clock] in clock.now })
+        } throws: { error in
+            (error as? ReplicaError)?.code == .absent
+        }
+        try create(MarkedNode.tables).close()
+    }
+
     @Test func anotherNodesFileIsRefused() throws {
         let workspace = try TestWorkspace()
         let (_, a) = try MarkedNode.make("a", in: workspace)

@@ -299,4 +299,33 @@ import Testing
         try replica.seal()
         try replica.expectSound(workspace.authors)
     }
+
+    /// Another schema's column may have a space in its name.
+    @Test func aFieldOfAnotherSchemaWithASpaceIsNoDamage() throws {
+        let workspace = try TestWorkspace()
+        let replica = try workspace.replica("a")
+        try replica.damage(
+            """
+            INSERT INTO sync_fields(table_number, name, columns, declared)
+            SELECT number, 'theirs', ?, 0 FROM sync_tables WHERE name = 'notes'
+            """, [Value(Declaration.columnList(["body text"]))])
+        try replica.expectSound(workspace.authors)
+    }
+
+    /// A flipped bit that makes the log count more than the origin does.
+    @Test func aDamagedCountIsSaidWhereItIsCounted() throws {
+        let workspace = try TestWorkspace()
+        let replica = try workspace.replica("a")
+        for id in ["n1", "n2"] {
+            try replica.execute("INSERT INTO notes(id, title) VALUES (?, 'x')", [Value(id)])
+            try replica.seal()
+        }
+        try replica.damage("UPDATE sync_change_sets SET changes = changes | (1 << 40) WHERE seq = 1")
+        let known = VersionVector([try replica.origin: SequenceNumber(1)])
+        #expect {
+            _ = try replica.backlog(lackedBy: known)
+        } throws: { error in
+            (error as? ReplicaError)?.code == .damaged
+        }
+    }
 }

@@ -180,8 +180,8 @@ final class Applier {
                     "\(header.dot) counts \(header.totalsBefore.changes) changes before it where \(record.totals.changes) came."
             )
         }
-        let context = try transaction.origins.context(of: record.number, writer)
-        for (origin, sequence) in header.contextChanges.sorted where context[origin] >= sequence {
+        for (origin, sequence) in header.contextChanges.sorted
+        where try transaction.origins.lastSeen(of: origin, by: record.number, writer) >= sequence {
             throw ApplyViolation(
                 kind: .malformed, dot: header.dot,
                 description: "\(header.dot) takes back what it had seen of \(origin).")

@@ -47,7 +47,7 @@ enum Capture {
         let columns = table.columns
         let oldColumns = columns.map { ", \"old_\($0)\"" }.joined()
         let oldValues = columns.map { ", OLD.\"\($0)\"" }.joined()
-        let everything = columns.isEmpty ? "0" : String((Int64(1) << Int64(columns.count)) - 1)
+        let everything = columns.isEmpty ? "0" : String(Int64.max >> Int64(Table.columnLimit - columns.count))
         let drops =
             kinds
             .map { "DROP TRIGGER IF EXISTS \"sync_\($0)_\(name)\";" }.joined(separator: "\n")

@@ -237,17 +237,8 @@ enum SetAsideEdits {
     /// - Returns: how many field writes were sealed.
     static func writeAgain(_ transaction: EngineTransaction, key: SigningKey) throws -> UInt64 {
         let writer = transaction.writer
-        let rows = try writer.query(
-            """
-            SELECT table_number, id, max(CASE WHEN field = ? THEN value END) FROM sync_set_aside_edits
-            GROUP BY table_number, id
-            """, [.integer(CompiledField.existence)]
-        ).map { row in
-            guard let table = transaction.tables.first(where: { $0.number == row[0].integer }),
-                case .text(let id) = row[1]
-            else { throw ReplicaError.damaged("sync_set_aside_edits") }
-            return (id: RowID(bytes: id), table: table, isAlive: row[2] == .integer(1))
-        }
+        guard try writer.integer("SELECT 1 FROM sync_set_aside_edits LIMIT 1") != nil else { return 0 }
+        let rows = try transaction.tables.sorted { $0.number < $1.number }.flatMap { try writable($0, writer) }
         guard !rows.isEmpty else { return 0 }
         // What triggers do not capture first: switching them makes SQLite compile every statement anew.
         for row in rows where row.isAlive { try restore(row.id, row.table, transaction) }
@@ -256,6 +247,23 @@ enum SetAsideEdits {
         let sealer = try Sealer(transaction, key: key)
         try sealer.sealAll()
         return sealer.report.changes
+    }
+
+    /// The rows of a table that can be dealt with now. Fields of a row that nobody brings any more wait for good: they cost each
+    /// batch a look, and no more.
+    private static func writable(_ table: CompiledTable, _ writer: Writer) throws -> [(
+        id: RowID, table: CompiledTable, isAlive: Bool
+    )] {
+        try writer.query(
+            """
+            SELECT id, max(CASE WHEN field = ?1 THEN value END) FROM sync_set_aside_edits AS edit WHERE table_number = ?2
+            GROUP BY id HAVING max(field = ?1 OR with_insert)
+            OR EXISTS (SELECT 1 FROM "sync_rows_\(table.name)" AS row WHERE row.id = edit.id AND row.alive)
+            """, [.integer(CompiledField.existence), .integer(table.number)]
+        ).map { row in
+            guard case .text(let id) = row[0] else { throw ReplicaError.damaged("sync_set_aside_edits") }
+            return (RowID(bytes: id), table, row[1] == .integer(1))
+        }
     }
 
     /// Brings a row back that is deleted here, with its values as they were. One that is there is stated to be there all the same: a

@@ -160,9 +160,12 @@ struct Connections: Sendable {
     static func scratch<T>(attaching location: String, _ body: (Writer) throws -> T) throws -> T {
         try translatingErrors {
             var result: T?
-            try DatabaseQueue().writeWithoutTransaction { database in
+            var configuration = Configuration()
+            configuration.busyMode = .timeout(busySeconds)
+            try DatabaseQueue(configuration: configuration).writeWithoutTransaction { database in
                 try database.execute(sql: "ATTACH ? AS replica", arguments: [location])
-                try database.inTransaction {
+                // One that means to write would keep every other program from writing.
+                try database.inTransaction(.deferred) {
                     result = try body(Writer(database, DeclarationCache()))
                     return .rollback
                 }

@@ -28,6 +28,9 @@ public struct FileSystem: Hashable, Sendable {
         return system.pointee.xAccess(system, path, SQLITE_ACCESS_EXISTS, &exists) == SQLITE_OK && exists != 0
     }
 
+    /// Whether a file was made and nothing was written to it: as good as none.
+    func isEmpty(_ path: String) -> Bool { vfs == nil && exists(path) && size(path) == 0 }
+
     /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. Where it
     /// cannot be made, SQLite says why.
     func createPrivate(_ path: String) {

@@ -53,14 +53,18 @@ enum Declaration {
                 throw ReplicaError.damaged("sync_fields")
             }
             return CompiledField(
-                number: number, name: name,
-                columns: columns.split(separator: columns.contains("\n") ? "\n" : " ").map(String.init), positions: [])
+                number: number, name: name, columns: Self.columns(in: columns), positions: [])
         }
     }
 
     /// Columns in one text: a space between them, or, where another schema's names have spaces, a line for each.
     static func columnList(_ columns: [String]) -> String {
         columns.contains { $0.contains(" ") } ? columns.map { $0 + "\n" }.joined() : columns.joined(separator: " ")
+    }
+
+    /// The columns of such a list.
+    static func columns(in list: String) -> [String] {
+        list.split(separator: list.contains("\n") ? "\n" : " ").map(String.init)
     }
 
     // MARK: One table

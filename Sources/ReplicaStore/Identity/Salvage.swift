@@ -27,6 +27,8 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError.notAReplica`, or `.refused` where it is another node's or workspace's.
     public func salvage(from path: String) throws -> SalvageReport {
+        // What was edited here since is to be compared with: nothing of the old file may take its place unseen.
+        try seal()
         let (application, _) = try Connections.marks(path: path)
         guard application == Schema.applicationID else { throw Self.notAReplica(path) }
         let old = try Connections(path: path, readOnly: true)

@@ -99,7 +99,8 @@ struct Log {
         for record in origins.records where record.applied > vector[record.origin] {
             let known = vector[record.origin]
             guard let before = try totals(record.origin, known),
-                let first = try firstStamp(Dot(origin: record.origin, sequence: known.next))
+                let first = try firstStamp(Dot(origin: record.origin, sequence: known.next)),
+                record.totals.changes >= before.changes, record.totals.bytes >= before.bytes
             else { throw ReplicaError.damaged("the log of \(record.origin) after \(known)") }
             backlog.changeSets += record.applied.rawValue - known.rawValue
             backlog.changes += record.totals.changes - before.changes

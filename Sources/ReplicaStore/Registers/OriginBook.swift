@@ -127,14 +127,21 @@ final class OriginBook {
 
     /// What an origin's latest change set had seen, itself left out.
     func context(of number: Int64, _ reader: Reader) throws -> VersionVector {
-        let statement = try reader.prepare(
-            "SELECT of_origin, max(of_seq) FROM sync_contexts WHERE origin = ? GROUP BY of_origin")
-        statement.bind(1, number)
         var context = VersionVector()
-        try statement.forEach {
-            context[try origin(statement.integer(0))] = SequenceNumber(UInt64(bitPattern: statement.integer(1)))
+        for record in records where record.number != number {
+            context[record.origin] = try lastSeen(of: record.origin, by: number, reader)
         }
         return context
+    }
+
+    /// The last change set of one origin that another's latest had seen: one look-up, however long their histories are.
+    func lastSeen(of origin: Origin, by number: Int64, _ reader: Reader) throws -> SequenceNumber {
+        guard let other = self[origin]?.number else { return .zero }
+        let statement = try reader.prepare(
+            "SELECT of_seq FROM sync_contexts WHERE origin = ? AND of_origin = ? ORDER BY seq DESC LIMIT 1")
+        statement.bind(1, number)
+        statement.bind(2, other)
+        return SequenceNumber(try statement.first { UInt64(bitPattern: statement.integer(0)) } ?? 0)
     }
 
     /// Whether the author of `new` had seen `old` when it wrote. Both are applied, or `new` is being applied and its

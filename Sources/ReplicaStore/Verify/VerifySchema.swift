@@ -143,18 +143,19 @@ extension Verification {
         for row in try reader.query(
             "SELECT name, columns, declared FROM sync_fields WHERE table_number = ?", [.integer(number)])
         {
-            guard let field = row[0].string, !field.isEmpty, let own = row[1].string?.split(separator: " "),
+            guard let field = row[0].string, !field.isEmpty,
+                let own = row[1].string.map({ Declaration.columns(in: $0) }),
                 !own.isEmpty,
                 let declared = row[2].flag
             else {
                 report.add(.schema, "a field's declaration does not read as one", table: name, field: row[0].string)
                 continue
             }
-            let inTable = own.filter { columns.contains(String($0)) }
+            let inTable = own.filter { columns.contains($0) }
             if inTable.count != (declared ? own.count : 0) {
                 report.add(.schema, "its columns \(own) are not as it is declared", table: name, field: field)
             }
-            if declared { taken += own.map(String.init) }
+            if declared { taken += own }
         }
         if taken.sorted() != columns.sorted() {
             report.add(.schema, "its fields do not share out its columns: \(taken.sorted())", table: name)
