@@ -314,7 +314,7 @@ public final class NodeService: Service {
             let result = try await run(link, peer, .dialling(.live))
             // A live session ends by a break or a restart: that it lasted shows that the way is good.
             if Monotonic.now >= began.advanced(byMilliseconds: Self.goodSessionMilliseconds) { backoff.succeeded() }
-            guard !result.ending.isRewound else { return 100 }
+            guard !result.ending.isRewound else { return backoff.again() }
             guard let failure = Node.failure(of: result.ending) else {
                 backoff.succeeded()
                 return 1_000

@@ -10,7 +10,7 @@ internal import Trust
 
 final class SessionBoard: Sendable {
     /// Sessions that one peer may have dialled: a live one, and its user's scripts beside it.
-    static let sessionsOfPeer = 32
+    static let sessionsOfPeer = 8
 
     struct Ticket: Hashable {
         fileprivate let number: UInt64

@@ -129,14 +129,7 @@ public final class Replica: Sendable {
         }
         let connections: Connections
         do {
-            let (application, version) = try Connections.marks(path: fileSystem.location(path))
-            guard application == Schema.applicationID else { throw notAReplica(path) }
-            guard version <= Int64(Schema.steps.count) else {
-                throw ReplicaError(
-                    .tooNew,
-                    "Cannot open \(path): a newer syncnode made it (form \(version), this one reads up to \(Schema.steps.count)). Install the newer version."
-                )
-            }
+            _ = try form(of: path, at: fileSystem.location(path))
             connections = try Connections(path: fileSystem.location(path))
         } catch let error as SQLError where error.isCorrupt {
             throw notAReplica(path)
@@ -174,6 +167,21 @@ public final class Replica: Sendable {
             .notAReplica, "Cannot open \(path): it is not a replica of syncnode, or its first page is damaged.")
     }
 
+    /// The number of steps that made the file what it is.
+    ///
+    /// - Throws: `ReplicaError`: `.notAReplica`, or `.tooNew` where this program does not know them all.
+    static func form(of path: String, at location: String) throws -> Int64 {
+        let (application, version) = try Connections.marks(path: location)
+        guard application == Schema.applicationID else { throw notAReplica(path) }
+        guard version <= Schema.steps.count else {
+            throw ReplicaError(
+                .tooNew,
+                "Cannot open \(path): a newer syncnode made it (form \(version), this one reads up to \(Schema.steps.count)). Install the newer version."
+            )
+        }
+        return version
+    }
+
     private func bringUpToDate(_ tables: [Table]) throws {
         let tables = tables + [Acknowledgements.table]
         let declared = "capture \(Capture.form) graveyard \(Graveyard.form) \(tables.map { "\($0)" }.joined())".utf8
@@ -185,7 +193,8 @@ public final class Replica: Sendable {
         guard !current else { return }
         try connections.engineWrite { try Self.migrate($0) }
         // What was captured under the former declarations is sealed under them: an insert did not write columns that
-        // came later, and a delete buries the values that are parked.
+        // came later, and a delete buries the values that are parked. A clock in doubt is no reason to wait: nothing can be
+        // read nor written before this, and so nobody be asked for the time.
         try seal()
         try engineWrite { writer in
             try Sealer(try engineTransaction(writer), key: key).sealAll()
@@ -197,7 +206,7 @@ public final class Replica: Sendable {
         try releaseHeld()
     }
 
-    private static func migrate(_ writer: Writer) throws {
+    static func migrate(_ writer: Writer) throws {
         let version = Int(try writer.integer("PRAGMA user_version") ?? 0)
         for step in Schema.steps.dropFirst(version) { try writer.executeAll(step) }
         if version < Schema.steps.count { try writer.executeAll("PRAGMA user_version = \(Schema.steps.count)") }
@@ -261,7 +270,9 @@ public final class Replica: Sendable {
     static func safe(_ origins: OriginBook, _ reader: Reader) throws -> VersionVector {
         var safe = origins.applied
         for row in try reader.query("SELECT origin, min(seq) FROM sync_awaiting GROUP BY origin") {
-            guard case .integer(let number) = row[0], case .integer(let sequence) = row[1] else { continue }
+            guard case .integer(let number) = row[0], case .integer(let sequence) = row[1], sequence > 0 else {
+                throw ReplicaError.damaged("sync_awaiting")
+            }
             safe[try origins.origin(number)] = SequenceNumber(UInt64(bitPattern: sequence)).previous
         }
         return safe

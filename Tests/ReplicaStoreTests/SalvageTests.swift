@@ -57,6 +57,49 @@ import Trust
         #expect(FileManager.default.contents(atPath: old) == before)
     }
 
+    /// An older program made the old file: a copy is brought to the present form, and is gone afterwards.
+    @Test func aFileOfAnOlderFormIsReadToo() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        try a.execute("INSERT INTO notes(id, title) VALUES ('n', 'sent')")
+        try workspace.pull(b, from: a)
+        try a.execute("UPDATE notes SET title = 'sealed'")
+        try a.seal()
+        try a.execute("UPDATE notes SET body = 'unsealed'")
+        // As that program left the file: before there were misfits.
+        let step = try #require(Schema.steps.firstIndex { $0.contains("ADD COLUMN misfit") })
+        try a.connections.engineWrite { writer in
+            try writer.executeAll(
+                """
+                ALTER TABLE sync_held DROP COLUMN digest; ALTER TABLE sync_tables DROP COLUMN definition;
+                DROP INDEX sync_parked_misfits; ALTER TABLE sync_parked DROP COLUMN misfit;
+                PRAGMA user_version = \(step)
+                """)
+        }
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let before = FileManager.default.contents(atPath: old)
+        let anew = try node.create(in: workspace)
+        try workspace.pull(anew, from: b)
+        #expect(try anew.salvage(from: old).rows == 1)
+        #expect(try values(anew) == ["n sealed unsealed"])
+        #expect(FileManager.default.contents(atPath: old) == before)
+        let left = try FileManager.default.contentsOfDirectory(atPath: workspace.directory.path)
+        #expect(!left.contains { $0.contains("salvaged") })
+        try anew.expectSound(workspace.authors)
+    }
+
+    @Test func aFileOfANewerFormIsRefused() throws {
+        let (workspace, node, a, _) = try MarkedNode.withPeer()
+        try a.damage("PRAGMA user_version = \(Schema.steps.count + 1)")
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let anew = try node.create(in: workspace)
+        let error = #expect(throws: ReplicaError.self) { try anew.salvage(from: old) }
+        #expect(error?.code == .tooNew)
+    }
+
     /// What was corrected here, and is not sealed yet, was written after the old file.
     @Test func whatWasEditedHereMeanwhileStands() throws {
         let (workspace, node, a, b) = try MarkedNode.withPeer()

@@ -152,5 +152,18 @@ import Testing
         var backoff = Backoff()
         #expect(backoff.failed(random: 0, retryAfterMilliseconds: 3_600_000) == 3_600_000)
         #expect(backoff.failed(random: 0, retryAfterMilliseconds: 1) == 1_000)
+        // But not for ever.
+        #expect(backoff.failed(random: 0, retryAfterMilliseconds: .max) == 3_600_000)
+    }
+
+    /// A peer that is rewound again and again is not dialled ten times a second.
+    @Test func whatIsToBeBegunAgainIsDoneLessAndLessOften() {
+        var backoff = Backoff()
+        #expect((0..<4).map { _ in backoff.again() } == [100, 200, 400, 800])
+        for _ in 0..<100 { #expect((1_600...300_000).contains(backoff.again())) }
+        #expect(backoff.failures == 0 && backoff.failed(random: 0) == 500)
+        #expect(backoff.again() == 100 && backoff.again() == 200)
+        backoff.succeeded()
+        #expect(backoff.again() == 100)
     }
 }

@@ -92,7 +92,7 @@ extension NewsStore {
         try commit()
         // What was taken in is a change set of its own, and an edit that follows is a write beside it: so two bureaus that
         // took in the same story see what each changed, and no conflict where only one did.
-        try replica.seal()
+        try replica.sealUnlessClockIsDoubtful()
         return total
     }
 

@@ -155,6 +155,18 @@ struct Connections: Sendable {
         }
     }
 
+    /// Copies a file, as it stands and without changing a byte of it, over another.
+    static func copy(_ path: String, to destination: String) throws {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(busySeconds)
+        try translatingErrors {
+            let target = try DatabaseQueue(path: destination)
+            try DatabaseQueue(path: path, configuration: configuration).backup(to: target)
+            try target.close()
+        }
+    }
+
     /// One transaction on a database of its own in memory, in which a replica is attached to be read, as `replica`; nothing of
     /// it is kept.
     static func scratch<T>(attaching location: String, _ body: (Writer) throws -> T) throws -> T {

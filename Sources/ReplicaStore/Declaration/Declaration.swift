@@ -103,14 +103,14 @@ enum Declaration {
         }
     }
 
+    /// The statement that a row of `sync_tables` speaks of, as it stands in the file's catalogue.
+    static let statementInCatalogue =
+        "(SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name)"
+
     /// As the statement is now, so that `verify` sees what a disk makes of it.
     private static func noteDefinition(of number: Int64, in writer: Writer) throws {
         try writer.execute(
-            """
-            UPDATE sync_tables SET definition =
-                (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name)
-            WHERE number = ?
-            """, [.integer(number)])
+            "UPDATE sync_tables SET definition = \(statementInCatalogue) WHERE number = ?", [.integer(number)])
     }
 
     /// Returns whether there were any to add.

@@ -25,17 +25,13 @@ extension Replica {
     /// Writes again what an old replica file of this node holds and nobody else has: edits that were never sealed, and
     /// change sets that were never sent. To be called when everything was pulled that peers have.
     ///
-    /// - Throws: `ReplicaError.notAReplica`, or `.refused` where it is another node's or workspace's.
+    /// - Throws: `ReplicaError`: `.notAReplica`, `.tooNew`, or `.refused` where it is another node's or workspace's.
     public func salvage(from path: String) throws -> SalvageReport {
         // What was edited here since is to be compared with: nothing of the old file may take its place unseen.
         try seal()
-        let (application, _) = try Connections.marks(path: path)
-        guard application == Schema.applicationID else { throw Self.notAReplica(path) }
-        let old = try Connections(path: path, readOnly: true)
-        // It was only read: there is nothing to lose.
-        defer { try? old.close() }
+        let version = try Self.form(of: path, at: path)
         var report = SalvageReport()
-        let actions = try old.read { reader in
+        let actions = try reading(path, ofForm: version) { reader in
             guard try Settings.value("workspace", reader) == .blob(workspace.id.bytes),
                 try Settings.ownOrigin(reader).node == node
             else {
@@ -55,6 +51,29 @@ extension Replica {
         try seal()
         report.rows = actions.count
         return report
+    }
+
+    /// Reads an old file, which is left as it is: where an older program made it, a copy is brought to the present form.
+    private func reading<T>(_ path: String, ofForm version: Int64, _ body: (Reader) throws -> T) throws -> T {
+        guard version < Schema.steps.count else {
+            let old = try Connections(path: path, readOnly: true)
+            // It was only read: there is nothing to lose.
+            defer { try? old.close() }
+            return try old.read(body)
+        }
+        // Beside the replica: a directory that only this user reads, and that has room for one.
+        let copy = "\(self.path).salvaged-\(UInt64.random(in: 0...UInt64.max))"
+        defer { for end in ["", "-wal", "-shm"] { FileSystem.system.remove(copy + end) } }
+        FileSystem.system.createPrivate(copy)
+        try Connections.copy(path, to: copy)
+        let old = try Connections(path: copy)
+        defer { try? old.close() }
+        do {
+            try old.engineWrite(Self.migrate)
+        } catch let error as SQLError where error.isConstraint || error.isUnknownName {
+            throw ReplicaError.form(path, error)
+        }
+        return try old.read(body)
     }
 }
 

@@ -276,10 +276,12 @@ extension Replica {
     }
 
     private static func backlog(_ row: Row) -> Backlog? {
-        guard let sets = row["backlog_sets"].integer else { return nil }
+        // Less than nothing is damage, and as good as not known.
+        func count(_ column: String) -> UInt64? { row[column].integer.flatMap { UInt64(exactly: $0) } }
+        guard let sets = count("backlog_sets") else { return nil }
         return Backlog(
-            changeSets: UInt64(sets), changes: UInt64(row["backlog_changes"].integer ?? 0),
-            bytes: UInt64(row["backlog_bytes"].integer ?? 0), oldest: time(row["backlog_oldest"]))
+            changeSets: sets, changes: count("backlog_changes") ?? 0, bytes: count("backlog_bytes") ?? 0,
+            oldest: time(row["backlog_oldest"]))
     }
 
     // MARK: Held change sets as lines: origin, sequence, cause, release or nothing, detail

@@ -127,10 +127,8 @@ extension Verification {
     /// What its columns make of values, and what they default to. Its rows can be read all the same.
     private func checkStatement(_ number: Int64, _ name: String) throws {
         let statement = try reader.query(
-            """
-            SELECT definition, (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name)
-            FROM sync_tables WHERE number = ?
-            """, [.integer(number)]
+            "SELECT definition, \(Declaration.statementInCatalogue) FROM sync_tables WHERE number = ?",
+            [.integer(number)]
         ).first
         if statement?[0] != statement?[1] {
             report.add(.schema, "its statement in the file's catalogue is not the one noted here", table: name)

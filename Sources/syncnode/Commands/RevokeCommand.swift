@@ -216,11 +216,11 @@ struct RevokeCommand: AsyncParsableCommand {
         }
         if plan.cuts.isEmpty { lines.append("Nothing of it is known here, so nothing it ever wrote is accepted.") }
         if plan.radius.beyond > 0 {
-            lines.append("Set aside here: \(Int64(plan.radius.beyond).of("change set")) of its own.")
+            lines.append("Set aside here: \(plan.radius.beyond.of("change set")) of its own.")
         }
         for (node, count) in plan.radius.dependent.sorted(by: { $0.key < $1.key }) {
             lines.append(
-                "Set aside here: \(Int64(count).of("change set")) of “\(own.name(of: node))” that build on them, and that it writes again."
+                "Set aside here: \(count.of("change set")) of “\(own.name(of: node))” that build on them, and that it writes again."
             )
         }
         for count in story.letIn {

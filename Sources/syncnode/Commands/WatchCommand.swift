@@ -38,12 +38,16 @@ struct WatchCommand: AsyncParsableCommand {
         let node = try options.openNode()
         var position = try since ?? node.replica.lastLogPosition()
         let changes = node.writes()
+        if try node.replica.clockDoubtMilliseconds() != nil {
+            say("This clock is far past all that the replica knows of: edits come when a peer has confirmed the time.")
+            say("`syncnode pull` asks one; `syncnode doctor` says how far.")
+        }
         try emit(node, &position)
         for await _ in changes { try emit(node, &position) }
     }
 
     private func emit(_ node: Node, _ position: inout Int64) throws {
-        try node.replica.seal()
+        try node.replica.sealUnlessClockIsDoubtful()
         while true {
             let entries = try node.replica.log(after: position, limit: 100)
             guard !entries.isEmpty else { return }
