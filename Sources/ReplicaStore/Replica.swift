@@ -60,28 +60,30 @@ public final class Replica: Sendable {
         incarnation: UInt64, tables: [Table], mark: (any HighWaterMarkStorage)? = nil,
         mint: @escaping @Sendable () -> UInt64 = randomIncarnation, clock: @escaping @Sendable () -> WallClock
     ) throws -> Replica {
-        guard !fileSystem.exists(path) || fileSystem.isEmpty(path) else {
-            throw ReplicaError(
-                .exists,
-                "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
-            )
-        }
-        // SQLite throws away a log that stands beside an empty file, and with it the last edits of the replica that was there.
-        guard !fileSystem.exists(path + "-wal") || fileSystem.isEmpty(path + "-wal") else {
-            throw ReplicaError(
-                .exists,
-                "Cannot make a replica at \(path): \(path)-wal is there, with the last edits of the replica that was. Stop what uses that one, and move the file to where its replica is, under the same name with -wal behind it."
-            )
-        }
-        fileSystem.createPrivate(path)
-        do {
-            return try make(
-                at: path, in: fileSystem, workspace: workspace, key: key, incarnation: incarnation, tables: tables,
-                mark: mark, mint: mint, clock: clock)
-        } catch {
-            // Half a replica is none.
-            for suffix in ["", "-wal", "-shm"] { fileSystem.remove(path + suffix) }
-            throw error
+        try fileSystem.makingAlone(at: path) {
+            guard !fileSystem.exists(path) || fileSystem.isEmpty(path) else {
+                throw ReplicaError(
+                    .exists,
+                    "Cannot make a replica at \(path): there is a file already. Choose another --data directory; or, if that replica is of no use any more, move it away and keep it."
+                )
+            }
+            // SQLite throws away a log that stands beside an empty file, and with it the last edits of the replica that was.
+            guard !fileSystem.exists(path + "-wal") || fileSystem.isEmpty(path + "-wal") else {
+                throw ReplicaError(
+                    .exists,
+                    "Cannot make a replica at \(path): \(path)-wal is there, with the last edits of the replica that was. Stop what uses that one, and move the file to where its replica is, under the same name with -wal behind it."
+                )
+            }
+            fileSystem.createPrivate(path)
+            do {
+                return try make(
+                    at: path, in: fileSystem, workspace: workspace, key: key, incarnation: incarnation, tables: tables,
+                    mark: mark, mint: mint, clock: clock)
+            } catch {
+                // Half a replica is none.
+                for suffix in ["", "-wal", "-shm"] { fileSystem.remove(path + suffix) }
+                throw error
+            }
         }
     }
 

@@ -54,11 +54,11 @@ extension Replica {
     ///
     /// - Throws: `ReplicaError.exists` where there is a file already.
     public func backup(to destination: String) throws {
-        guard !fileSystem.exists(destination) else {
+        guard !fileSystem.exists(destination), fileSystem.createPrivate(destination) || !fileSystem.exists(destination)
+        else {
             throw ReplicaError(
                 .exists, "Cannot back up to \(destination): there is a file already. Choose another name.")
         }
-        fileSystem.createPrivate(destination)
         do {
             try connections.execute("VACUUM INTO ?", destination)
         } catch {

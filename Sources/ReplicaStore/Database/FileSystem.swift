@@ -31,12 +31,29 @@ public struct FileSystem: Hashable, Sendable {
     /// Whether a file was made and nothing was written to it: as good as none.
     func isEmpty(_ path: String) -> Bool { vfs == nil && exists(path) && size(path) == 0 }
 
-    /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. Where it
-    /// cannot be made, SQLite says why.
-    func createPrivate(_ path: String) {
-        guard vfs == nil else { return }
-        _ = FileManager.default.createFile(
-            atPath: path, contents: nil, attributes: [.posixPermissions: NSNumber(value: 0o600)])
+    /// Makes an empty file that only this user may read or write; SQLite fills it, and gives its log the same mode. One that
+    /// is there is left as it is; where none can be made, SQLite says why.
+    ///
+    /// - Returns: whether this call made it, and not another program a moment before.
+    @discardableResult
+    func createPrivate(_ path: String) -> Bool {
+        guard vfs == nil else { return true }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return false }
+        close(descriptor)
+        return true
+    }
+
+    /// Runs `body` while no other program makes a replica in the same directory.
+    func makingAlone<T>(at path: String, _ body: () throws -> T) rethrows -> T {
+        guard vfs == nil else { return try body() }
+        // Not the file itself: closing it would take SQLite's own locks away (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        let directory = open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        // Where there is none, SQLite says so.
+        guard directory >= 0 else { return try body() }
+        defer { close(directory) }
+        while flock(directory, LOCK_EX) != 0, errno == EINTR {}
+        return try body()
     }
 
     func remove(_ path: String) {
