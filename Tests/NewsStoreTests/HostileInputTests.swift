@@ -57,6 +57,28 @@ import Testing
         #expect(error.code == .badInput && error.cause.contains("subjects"))
     }
 
+    /// Each line was once moved for every line before it.
+    @Test(.timeLimit(.minutes(1)), arguments: ["", "\n"])
+    func manyLabelsAreReadOnce(_ blankLine: String) throws {
+        let lines = String(repeating: "Subject: sea\n", count: 300_000)
+        let draft = try WireParser.parse(Array("\(lines)\(blankLine)The ferry sails.".utf8))
+        #expect(draft.subjects == ["sea"])
+        #expect(draft[.body] == "The ferry sails.")
+    }
+
+    @Test func subjectsOfOneTextHaveABoundToo() throws {
+        let store = try NewsWorkspace().makeStore()
+        func subjects(_ count: Int) -> FieldAssignment {
+            FieldAssignment(field: "subjects", value: (0..<count).map { "s\($0)" }.joined(separator: ";"))
+        }
+        let id = try store.addArticle(headline: "h", assignments: [subjects(ArticleDraft.subjectLimit)])
+        let error = try #require(throws: NewsError.self) {
+            try store.setArticle(id.description, [subjects(ArticleDraft.subjectLimit + 1)])
+        }
+        #expect(error.code == .badArgument && error.object == "subjects")
+        #expect(try store.article(id.description).subjects.count == ArticleDraft.subjectLimit)
+    }
+
     @Test func valuesHaveABound() throws {
         let bytes = Array("[0,[1,2],{\"a\":3}]".utf8)
         #expect(throws: Never.self) { try JSON(parsing: bytes[...], valueLimit: 7) }

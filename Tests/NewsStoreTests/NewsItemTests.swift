@@ -76,6 +76,19 @@ import Testing
         #expect(item.subjects == ["transport"])
     }
 
+    @Test(arguments: [("\\nOne. Two.", "One"), ("\\r\\n \\t\\nOne. Two.", "One"), ("  One. Two.", "One")])
+    func aBodyThatBeginsEmptyHasAHeadlineToo(_ body: String, _ headline: String) throws {
+        #expect(try all(#"{"body": "\#(body)"}"#).first?[.headline] == headline)
+    }
+
+    @Test func oneHouseMayBeSourceAndDistributor() throws {
+        let sources = #"[{"name": "Lusa", "rel": "source"}, {"name": "Lusa", "rel": "distributor"}]"#
+        let item = try #require(try all(#"{"uri": "u:1", "headline": "h", "infosources": \#(sources)}"#).first)
+        #expect(item[.source] == "Lusa" && item[.distributor] == "Lusa")
+        let provided = try #require(try all(#"{"uri": "u:1", "headline": "h", "provider": "Lusa"}"#).first)
+        #expect(provided[.source] == "Lusa" && provided[.distributor] == nil)
+    }
+
     /// What stands before a bad item is taken in.
     @Test func anArrayIsReadUpToItsBadItem() throws {
         let text = #"[{"headline": "One"}, {"headline": "Two"}, {"headline": {}}, {"headline": "Four"}]"#

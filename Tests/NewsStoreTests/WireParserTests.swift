@@ -40,6 +40,11 @@ import Testing
                 "MENAFN - Coast Times"
             ),
             ("date 2025-04-12 (MENAFN - IANS) Lisbon, April 11 (IANS) X", "Lisbon, April 11", "IANS", "MENAFN"),
+            ("(ITAR-TASS) Moscow, April 12, 2025 - X", "Moscow", nil, "ITAR-TASS"),
+            ("(Al-Jazeera) DOHA, Apr. 12, 2025 (Al-Jazeera) - X", "DOHA", "Al-Jazeera", "Al-Jazeera"),
+            ("(MENAFN- Al-Jazeera) Doha, April 12, 2025 - X", "Doha", "Al-Jazeera", "MENAFN"),
+            ("(Al-Jazeera – ITAR-TASS) Doha, April 12, 2025 - X", "Doha", "ITAR-TASS", "Al-Jazeera"),
+            ("(MENAFN/IANS) Lisbon, April 12, 2025 - X", "Lisbon", "IANS", "MENAFN"),
         ] as [(String, String, String?, String?)])
     func headerShapes(_ text: String, _ dateline: String, _ source: String?, _ distributor: String?) throws {
         let article = try parse(text.dropLast() + Self.lead)
@@ -96,6 +101,17 @@ import Testing
         #expect(article[.url] == "https://example.org/a")
         #expect(article.subjects == ["transport", "sea"])
         #expect(article[.body] == Self.lead)
+    }
+
+    /// Subjects are rows, and an article has a bound on them; what is beyond it is text all the same.
+    @Test func labelsBeyondTheBoundStayInTheStory() throws {
+        let names = (0..<1_024).map { "s\($0)" }
+        let article = try parse(
+            "Subjects: \(names.joined(separator: "; "))\nSubjects: s7; s8\nSubjects: s9; one more\nSource: Lusa\n\n\(Self.lead)"
+        )
+        #expect(article.subjects == names)
+        #expect(article[.source] == nil)
+        #expect(article[.body] == "Subjects: s9; one more\nSource: Lusa\n\n\(Self.lead)")
     }
 
     @Test func aTextWithoutAnyHeaderIsABody() throws {

@@ -1,12 +1,17 @@
 // Writes an article as ninjs 2.x, or as a line of our own columns.
 //
-// Invariant: reading back what is written here gives the same id, columns and subjects.
+// Invariant: reading back what is written here gives the same id, columns and subjects, whatever a program wrote into the
+// columns: each item is read back when it is made, and what does not come back by itself is added.
 
 internal import ReplicationModel
 
 /// What ninjs and the store agree on to name an article that has no name of its own outside.
 enum NewsItem {
     private static let foreignPrefix = "urn:syncnode:article:"
+
+    /// The member of a ninjs item that holds columns as they stand, where ninjs has no form for what they hold: a status of
+    /// one's own, a time that is none, null where nothing is and something could be derived.
+    static let extensionName = "syncnode"
 
     /// `urn:uuid:` where the id is a UUID.
     static func uri(id: RowID) -> String {
@@ -39,7 +44,7 @@ enum NewsItem {
         let parties = [party(.source), party(.distributor)].compactMap { $0 }
         let date = fields[.publishedOn].flatMap { PartialDate($0) }
         let isDay = date?.precision == .day
-        return .members([
+        let item = JSON.members([
             "uri": .string(fields[.uri] ?? uri(id: id)),
             "standard": .members([
                 "name": .string("ninjs"), "version": .string("2.1"),
@@ -48,8 +53,8 @@ enum NewsItem {
             "type": .string("text"),
             "version": text(.version),
             "firstcreated": isDay ? date.map { .string($0.text + "T00:00:00Z") } : nil,
-            "versioncreated": text(.versioncreated),
-            "pubstatus": text(.pubstatus),
+            "versioncreated": fields[.versioncreated].flatMap { Moment($0) }.map { .string($0.text) },
+            "pubstatus": fields[.pubstatus].flatMap { PublicationStatus(rawValue: $0) }.map { .string($0.rawValue) },
             "language": text(.language),
             "headlines": list(.headline, contentType: "text/plain"),
             "descriptions": list(.summary, contentType: "text/plain"),
@@ -60,19 +65,39 @@ enum NewsItem {
             "subjects": subjects.isEmpty ? nil : .array(subjects.map { .members(["name": .string($0)]) }),
             "altids": fields[.url].map { .array([.members(["role": .string("url"), "value": .string($0)])]) },
             // ninjs has no name for a date that is known to the month only.
-            "published_on": isDay ? nil : text(.publishedOn),
+            "published_on": isDay ? nil : date.map { .string($0.text) },
         ])
+        let changed = changedColumns(of: item, from: fields)
+        return changed.isEmpty
+            ? item : item.adding([JSON.Member(name: extensionName, value: .object(members(changed, fields)))])
     }
 
-    /// One line of JSON Lines: `id`, the columns by name, and `subjects`.
+    /// The columns that reading an item gives otherwise than the row holds them.
+    private static func changedColumns(of item: JSON, from fields: [ArticleField: String]) -> [ArticleField] {
+        guard let back = try? NewsItemReader.draft(from: item).inserted else { return [] }
+        return ArticleField.allCases.filter { $0 != .uri && back[$0] != fields[$0] }
+    }
+
+    private static func members(_ columns: [ArticleField], _ fields: [ArticleField: String]) -> [JSON.Member] {
+        columns.map { JSON.Member(name: $0.rawValue, value: fields[$0].map { .string($0) } ?? .null) }
+    }
+
+    /// One line of JSON Lines: `id`, the columns by name, and `subjects`. A column that is empty is left out, or null where
+    /// one that is left out would be filled.
     static func columns(id: RowID, fields: [ArticleField: String], subjects: [String]) -> JSON {
-        var members = [JSON.Member(name: "id", value: .string(id.description))]
-        for field in ArticleField.allCases {
-            if let text = fields[field] { members.append(JSON.Member(name: field.rawValue, value: .string(text))) }
-        }
-        if !subjects.isEmpty {
-            members.append(JSON.Member(name: "subjects", value: .array(subjects.map { .string($0) })))
-        }
-        return .object(members)
+        var item = JSON.object(
+            [JSON.Member(name: "id", value: .string(id.description))]
+                + members(ArticleField.allCases.filter { fields[$0] != nil }, fields))
+        item = item.adding(members(changedColumns(of: item, from: fields).filter { fields[$0] == nil }, fields))
+        guard !subjects.isEmpty else { return item }
+        return item.adding([JSON.Member(name: "subjects", value: .array(subjects.map { .string($0) }))])
+    }
+}
+
+extension JSON {
+    /// An object with further members at its end.
+    fileprivate func adding(_ further: [Member]) -> JSON {
+        guard case .object(let members) = self, !further.isEmpty else { return self }
+        return .object(members + further)
     }
 }

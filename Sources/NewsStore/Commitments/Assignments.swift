@@ -90,7 +90,7 @@ enum FieldRules {
         for assignment in assignments {
             try size(assignment.value, field: assignment.field, operation: operation)
             if assignment.field == "subjects" {
-                subjects = subjectList(assignment.value)
+                subjects = try subjectList(assignment.value, operation: operation)
                 continue
             }
             guard let field = ArticleField(rawValue: assignment.field), ArticleField.settable.contains(field) else {
@@ -113,9 +113,14 @@ enum FieldRules {
     }
 
     /// Subjects in one text are parted by semicolons: names hold commas.
-    static func subjectList(_ text: String) -> [String] {
+    static func subjectList(_ text: String, operation: String) throws(NewsError) -> [String] {
         var draft = ArticleDraft()
-        text.split(separator: ";").forEach { draft.addSubject(String($0)) }
+        guard draft.addSubjects(text.split(separator: ";")) else {
+            throw NewsError(
+                .badArgument, operation: operation, object: "subjects",
+                cause: "they are more than an article may have (\(ArticleDraft.subjectLimit))",
+                nextStep: "Give fewer; they are parted by semicolons.")
+        }
         return draft.subjects
     }
 }

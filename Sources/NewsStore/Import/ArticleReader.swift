@@ -1,7 +1,7 @@
 // Turns a stream of bytes into article drafts, one at a time.
 //
-// Invariant: holds at most one line of JSON Lines, or one file of the other formats, in memory; every error names the
-// input and the line or item in it.
+// Invariant: holds at most one line of JSON Lines, or one file of the other formats, in memory, whatever its encoding; every
+// error names the input and the line or item in it.
 
 /// How an input is written.
 public enum ArticleFormat: String, Sendable, CaseIterable {
@@ -47,6 +47,31 @@ public struct ArticleInput {
     }
 
     func next() throws -> [UInt8]? { try nextChunk() }
+
+    /// The same in UTF-8, where a byte order mark in front says that it is UTF-16; a piece at a time.
+    func inUTF8() throws -> ArticleInput {
+        var beginning: [UInt8] = []
+        while beginning.count < 2, let chunk = try next() { beginning += chunk }
+        var waiting: [UInt8]? = beginning.isEmpty ? nil : beginning
+        func nextRaw() throws -> [UInt8]? {
+            defer { waiting = nil }
+            return try waiting ?? next()
+        }
+        guard var transcoder = UTF16Transcoder(beginning: beginning) else {
+            return ArticleInput(name: name, nextChunk: nextRaw)
+        }
+        waiting = Array(beginning.dropFirst(2))
+        var isAtEnd = false
+        return ArticleInput(name: name) {
+            while !isAtEnd {
+                let chunk = try nextRaw()
+                isAtEnd = chunk == nil
+                let bytes = chunk.map { transcoder.utf8($0[...]) } ?? transcoder.finish()
+                if !bytes.isEmpty { return bytes }
+            }
+            return nil
+        }
+    }
 }
 
 /// Reads articles from an input, in its order.
@@ -67,6 +92,7 @@ public struct ArticleReader {
 
     /// - Parameter format: nil guesses.
     public init(_ input: ArticleInput, format: ArticleFormat? = nil) throws {
+        let input = try input.inUTF8()
         self.input = input
         lines = LineReader(input)
         let beginning = try lines.peek(byteCount: Self.guessByteCount)
@@ -76,15 +102,17 @@ public struct ArticleReader {
     /// Enough to see whether the first line of JSON Lines is whole.
     private static let guessByteCount = 1 << 20
 
-    /// `{` or `[` in front is JSON, and one object on the first line is JSON Lines; anything else is a wire story.
+    /// `{` or `[` in front is JSON, and one object on the first line is JSON Lines, as is nothing at all in a file that is called
+    /// so; anything else is a wire story.
     static func guess(_ beginning: [UInt8], name: String) -> ArticleFormat {
         var content = beginning[...]
         if content.starts(with: [0xef, 0xbb, 0xbf]) { content = content.dropFirst(3) }
         content = content.drop { $0 == 0x20 || $0 == 0x0a || $0 == 0x0d || $0 == 0x09 }
-        let lower = name.lowercased()
+        let isCalledLines = [".jsonl", ".ndjson"].contains { name.lowercased().hasSuffix($0) }
         switch content.first {
+        case nil: return isCalledLines ? .jsonl : .wire
         case UInt8(ascii: "{"):
-            if lower.hasSuffix(".jsonl") || lower.hasSuffix(".ndjson") { return .jsonl }
+            if isCalledLines { return .jsonl }
             guard let lineEnd = content.firstIndex(of: 0x0a) else {
                 // A single item either way; but a line this long had better be read as a line.
                 return beginning.count < guessByteCount ? .ninjs : .jsonl

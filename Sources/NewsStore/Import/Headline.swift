@@ -7,16 +7,25 @@ enum Headline {
     static let limit = 120
 
     /// The first sentence of `body` where it fits; else the sentence up to where a clause ends; else up to a word, with
-    /// an ellipsis.
+    /// an ellipsis. White space in front does not count.
     static func derived(from body: String) -> String {
-        let start = body.unicodeScalars.prefix(4 * limit).prefix { $0 != "\n" }
-        let text = TextDecoding.collapsed(String(String.UnicodeScalarView(start)))
+        let text = TextDecoding.collapsed(firstLine(of: body.unicodeScalars.drop(while: TextDecoding.isSpace)))
         let sentence = firstSentence(of: text)
         guard sentence.count > limit else { return withoutFinalStop(String(sentence)) }
         let fitting = sentence.prefix(limit - 1)
         if let end = clauseEnd(in: fitting) { return String(sentence[..<end]) }
         let end = fitting.lastIndex(of: " ") ?? fitting.endIndex
         return withoutTrailingPunctuation(sentence[..<end]) + "…"
+    }
+
+    /// Whether `body` begins with an empty line: a headline was not derived from such a one before.
+    static func beginsEmpty(_ body: String) -> Bool {
+        firstLine(of: body.unicodeScalars[...]).unicodeScalars.allSatisfy(TextDecoding.isSpace)
+    }
+
+    /// As much of it as a headline could need.
+    private static func firstLine(of text: Substring.UnicodeScalarView) -> String {
+        String(Substring(text.prefix(4 * limit).prefix { $0 != "\n" }))
     }
 
     private static func withoutFinalStop(_ sentence: String) -> String {

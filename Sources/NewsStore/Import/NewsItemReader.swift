@@ -1,6 +1,7 @@
 // Reads an article from a JSON object: IPTC ninjs 2.x, ninjs 1.x, or our own columns by name.
 //
-// Invariant: one mapping for all three, so a format that was guessed wrong still reads the same article.
+// Invariant: one mapping for all three, so a format that was guessed wrong still reads the same article; and what
+// `NewsItem` writes gives the same columns.
 
 internal import ReplicationModel
 
@@ -14,6 +15,8 @@ struct NewsItemReader {
     private let members: [JSON.Member]
     /// The first member of each name: a hostile item has many.
     private let values: [String: JSON]
+    /// Our own columns as a row holds them, by name: the last word on each, whatever else the item says.
+    private let own: [String: JSON]
     private var used: Set<String> = []
     private var draft = ArticleDraft()
 
@@ -27,6 +30,17 @@ struct NewsItemReader {
     private init(members: [JSON.Member]) {
         self.members = members
         values = Dictionary(members.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
+        own = Self.ownColumns(members, values)
+    }
+
+    private static let ownMembers = Set(ArticleField.allCases.map(\.rawValue) + ["id", "subjects"])
+
+    /// What `article export` writes: an object that names its row by `id` and has no other members than our columns; and in
+    /// a ninjs item the columns that ninjs has no form for.
+    private static func ownColumns(_ members: [JSON.Member], _ values: [String: JSON]) -> [String: JSON] {
+        if values["id"]?.text?.isEmpty == false, members.allSatisfy({ ownMembers.contains($0.name) }) { return values }
+        guard case .object(let columns)? = values[NewsItem.extensionName] else { return [:] }
+        return Dictionary(columns.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
     }
 
     private mutating func read() throws(NewsItemError) -> ArticleDraft {
@@ -35,15 +49,34 @@ struct NewsItemReader {
         try readProvenance()
         try readDates()
         try readSubjects()
+        try readOwnColumns()
         guard draft[.headline] != nil || draft[.body] != nil || draft[.uri] != nil || draft.givenID != nil else {
             throw NewsItemError(cause: "it has neither a headline nor a body")
         }
         draft.completeHeadline()
         draft.ignored = members.map(\.name).filter { !used.contains($0) }
-        if let field = draft.oversizedField {
-            throw NewsItemError(cause: "\(field.rawValue) is longer than \(Limits.valueBytes) bytes")
-        }
+        if let misfit = draft.misfit { throw NewsItemError(cause: misfit) }
         return draft
+    }
+
+    private func isOwn(_ field: ArticleField) -> Bool { own[field.rawValue] != nil }
+
+    /// A row may hold what no importer would take: any program writes to it. Such a word stays as it is, and what is empty
+    /// stays empty.
+    private mutating func readOwnColumns() throws(NewsItemError) {
+        _ = take(NewsItem.extensionName)
+        for field in ArticleField.allCases where field != .uri {
+            guard let value = own[field.rawValue] else { continue }
+            draft.derived.remove(field)
+            guard value != .null else {
+                draft.fields[field] = nil
+                draft.emptied.insert(field)
+                continue
+            }
+            guard let text = value.text else { throw NewsItemError(cause: "\(field.rawValue) must be a string") }
+            draft.fields[field] = text.isEmpty ? nil : text
+            if text.isEmpty { draft.emptied.insert(field) }
+        }
     }
 
     /// A member, now counted as understood; null counts as missing.
@@ -73,8 +106,9 @@ struct NewsItemReader {
             if let own = NewsItem.rowID(uri: uri) { draft.givenID = own } else { draft.set(.uri, uri) }
         }
         if let id, draft.givenID == nil, draft[.uri] == nil { draft.givenID = RowID(id) }
-        if let given = draft.givenID, given.bytes.count > RowID.byteCountLimit {
-            throw NewsItemError(cause: "its id is longer than \(RowID.byteCountLimit) bytes")
+        if let given = draft.givenID, !(1...RowID.byteCountLimit).contains(given.bytes.count) {
+            let limit = RowID.byteCountLimit
+            throw NewsItemError(cause: given.bytes.isEmpty ? "its id is empty" : "its id is longer than \(limit) bytes")
         }
     }
 
@@ -147,8 +181,14 @@ struct NewsItemReader {
         let holder = try text("copyrightholder")
         let source = sources.first { !isDistributor($0) }?.name ?? providers.first?.name ?? holder
         if draft[.source] == nil { draft.set(.source, source) }
-        let distributor = sources.first(where: isDistributor)?.name ?? providers.first?.name
-        if draft[.distributor] == nil, distributor != draft[.source] { draft.set(.distributor, distributor) }
+        if draft[.distributor] == nil {
+            if let distributor = sources.first(where: isDistributor)?.name {
+                draft.set(.distributor, distributor)
+                if distributor == draft[.source] { draft.unnamed.insert(.distributor) }
+            } else if providers.first?.name != draft[.source] {
+                draft.set(.distributor, providers.first?.name)
+            }
+        }
 
         draft.set(.dateline, try text("dateline", "located"))
         draft.set(.language, try text("language"))
@@ -157,7 +197,7 @@ struct NewsItemReader {
         if draft[.url] == nil {
             draft.set(.url, otherNames?.elements?.first { $0["role"]?.text == "url" }?["value"]?.text)
         }
-        if let status = try text("pubstatus") {
+        if let status = try text("pubstatus"), !isOwn(.pubstatus) {
             let known = status == "cancelled" ? .canceled : PublicationStatus(rawValue: status)
             guard let known else {
                 let words = PublicationStatus.allCases.map(\.rawValue).joined(separator: ", ")
@@ -189,33 +229,41 @@ struct NewsItemReader {
         var moments: [String: Moment] = [:]
         for name in ["firstcreated", "contentcreated", "versioncreated"] {
             guard let text = try text(name) else { continue }
-            guard let moment = Moment(text) else {
+            let moment = Moment(text)
+            guard moment != nil || name == "versioncreated" && isOwn(.versioncreated) else {
                 throw NewsItemError(cause: "\(name) \"\(text.prefix(40))\" is no RFC 3339 time")
             }
             moments[name] = moment
         }
         draft.set(.versioncreated, moments["versioncreated"]?.text)
         if let text = try text("published_on") {
-            guard let date = PartialDate(text) ?? Moment(text)?.day else {
+            let date = PartialDate(text) ?? Moment(text)?.day
+            guard date != nil || isOwn(.publishedOn) else {
                 throw NewsItemError(cause: "published_on \"\(text.prefix(40))\" is no date (YYYY-MM-DD)")
             }
-            draft.set(.publishedOn, date.text)
+            draft.set(.publishedOn, date?.text)
         } else {
-            let moment = moments["firstcreated"] ?? moments["contentcreated"] ?? moments["versioncreated"]
-            draft.set(.publishedOn, moment?.day.text)
+            // ninjs has no such member: whoever writes it, and nothing in it, speaks of our column.
+            if values["published_on"] != nil { draft.emptied.insert(.publishedOn) }
+            draft.set(.publishedOn, (moments["firstcreated"] ?? moments["contentcreated"])?.day.text)
+            // A newer version has a later time; the story was published when it was.
+            draft.derive(.publishedOn, moments["versioncreated"]?.day.text)
         }
     }
 
     private mutating func readSubjects() throws(NewsItemError) {
+        var names: [String] = []
         for name in ["subjects", "subject"] {
             guard let value = take(name) else { continue }
-            for element in value.elements ?? [value] {
-                let subject = element.text ?? element["name"]?.text ?? element["literal"]?.text ?? element["code"]?.text
-                guard let subject else { continue }
-                guard draft.addSubject(subject) else {
-                    throw NewsItemError(cause: "it has more than \(ArticleDraft.subjectLimit) subjects")
-                }
+            names += (value.elements ?? [value]).compactMap { element in
+                element.text ?? element["name"]?.text ?? element["literal"]?.text ?? element["code"]?.text
             }
+        }
+        guard draft.addSubjects(names) else {
+            throw NewsItemError(
+                cause:
+                    "it has more than \(ArticleDraft.subjectLimit) subjects, or one longer than \(Limits.valueBytes) bytes"
+            )
         }
     }
 }

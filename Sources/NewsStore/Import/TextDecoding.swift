@@ -3,24 +3,63 @@
 // Invariant: no character is lost; only white space is changed, and the same bytes always give the same text.
 
 enum TextDecoding {
-    /// UTF-8; UTF-16 where a byte order mark says so; and else Windows-1252, which older wires still send and in which
-    /// every byte means something. A byte order mark is taken off.
+    /// UTF-8; UTF-16 where a byte order mark says so; and what is neither is Windows-1252, which older wires still send and in
+    /// which every byte means something. A byte order mark is taken off.
     static func text(_ bytes: [UInt8]) -> String {
-        if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
-            let littleEndian = bytes[0] == 0xff
-            var units: [UInt16] = []
-            units.reserveCapacity(bytes.count / 2)
-            for index in stride(from: 2, to: bytes.count - 1, by: 2) {
-                let (low, high) = littleEndian ? (bytes[index], bytes[index + 1]) : (bytes[index + 1], bytes[index])
-                units.append(UInt16(high) << 8 | UInt16(low))
-            }
-            return String(decoding: units, as: UTF16.self)
+        if var transcoder = UTF16Transcoder(beginning: bytes) {
+            return String(decoding: transcoder.utf8(bytes[2...]) + transcoder.finish(), as: UTF8.self)
         }
         let content = bytes.starts(with: [0xef, 0xbb, 0xbf]) ? bytes[3...] : bytes[...]
-        if let text = String(validating: content, as: UTF8.self) { return text }
-        var text = String.UnicodeScalarView()
-        for byte in content { text.append(windows1252(byte)) }
-        return String(text)
+        return String(validating: content, as: UTF8.self) ?? mixed(content)
+    }
+
+    /// A text in which some bytes are no UTF-8: damaged on the way, cut off, pasted together, or Windows-1252 as a whole.
+    ///
+    /// Each byte that is no UTF-8 is a character of Windows-1252. In a text of that encoding two bytes may look like UTF-8
+    /// by chance, a capital with a quotation mark behind it; so where there are more faults than characters of several
+    /// bytes, only those of three and four count, which chance hardly makes.
+    private static func mixed(_ bytes: ArraySlice<UInt8>) -> String {
+        var (sequences, faults) = (0, 0)
+        forEachPiece(of: bytes) { piece, isUTF8 in
+            if !isUTF8 { faults += 1 } else if piece.count > 1 { sequences += 1 }
+        }
+        let shortest = faults > sequences ? 3 : 2
+        var text: [UInt8] = []
+        text.reserveCapacity(bytes.count + bytes.count / 4)
+        forEachPiece(of: bytes) { piece, isUTF8 in
+            if isUTF8, piece.count == 1 || piece.count >= shortest {
+                text += piece
+            } else {
+                for byte in piece { text += String(windows1252(byte)).utf8 }
+            }
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Gives every character of UTF-8, and between them every fault: a byte that begins none, or as much as there is of
+    /// one that is not whole (the Unicode Standard, 3.9, calls it the maximal subpart).
+    private static func forEachPiece(of bytes: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>, _ isUTF8: Bool) -> Void) {
+        var at = bytes.startIndex
+        while at < bytes.endIndex {
+            let (length, second): (Int, ClosedRange<UInt8>) =
+                switch bytes[at] {
+                case 0x00...0x7f: (1, 0x80...0xbf)
+                case 0xc2...0xdf: (2, 0x80...0xbf)
+                case 0xe0: (3, 0xa0...0xbf)
+                case 0xed: (3, 0x80...0x9f)
+                case 0xe1...0xef: (3, 0x80...0xbf)
+                case 0xf0: (4, 0x90...0xbf)
+                case 0xf1...0xf3: (4, 0x80...0xbf)
+                case 0xf4: (4, 0x80...0x8f)
+                default: (0, 0x80...0xbf)
+                }
+            var end = at + 1
+            while end < bytes.endIndex, end - at < length,
+                (end == at + 1 ? second : 0x80...0xbf).contains(bytes[end])
+            { end += 1 }
+            body(bytes[at..<end], end - at == length)
+            at = end
+        }
     }
 
     /// Whether bytes are a picture, an archive, a PDF, anything but a text: wires send control characters, but no NUL.
@@ -98,5 +137,60 @@ enum TextDecoding {
         case " ", "\t", "\n", "\r", "\u{b}", "\u{c}", "\u{85}", "\u{a0}", "\u{2028}", "\u{2029}", "\u{feff}": true
         default: false
         }
+    }
+}
+
+/// UTF-16 of either byte order, as it arrives, to UTF-8.
+///
+/// Half a surrogate pair becomes U+FFFD, as it stands for no character; half a code unit at the end is dropped.
+struct UTF16Transcoder {
+    private let isLittleEndian: Bool
+    /// The first byte of a code unit whose second has not come.
+    private var halfUnit: UInt8?
+    /// The first unit of a pair whose second has not come.
+    private var high: UInt16?
+
+    /// Nil where `bytes` do not begin with a byte order mark of UTF-16, which is then to be left out.
+    init?(beginning bytes: some Collection<UInt8>) {
+        guard bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) else { return nil }
+        isLittleEndian = bytes.first == 0xff
+    }
+
+    mutating func utf8(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(bytes.count + bytes.count / 2)
+        for byte in bytes {
+            guard let first = halfUnit else {
+                halfUnit = byte
+                continue
+            }
+            halfUnit = nil
+            take(isLittleEndian ? UInt16(byte) << 8 | UInt16(first) : UInt16(first) << 8 | UInt16(byte), &output)
+        }
+        return output
+    }
+
+    private mutating func take(_ unit: UInt16, _ output: inout [UInt8]) {
+        if let high {
+            self.high = nil
+            if UTF16.isTrailSurrogate(unit) {
+                let code = 0x10000 + (UInt32(high - 0xd800) << 10) + UInt32(unit - 0xdc00)
+                return Self.append(Unicode.Scalar(code), &output)
+            }
+            Self.append(nil, &output)
+        }
+        if UTF16.isLeadSurrogate(unit) { high = unit } else { Self.append(Unicode.Scalar(unit), &output) }
+    }
+
+    private static func append(_ scalar: Unicode.Scalar?, _ output: inout [UInt8]) {
+        output += String(scalar ?? "\u{fffd}").utf8
+    }
+
+    /// What is left at the end of the input.
+    mutating func finish() -> [UInt8] {
+        var output: [UInt8] = []
+        if high != nil { Self.append(nil, &output) }
+        high = nil
+        return output
     }
 }

@@ -91,9 +91,7 @@ struct WireHeaderReader {
         guard let closing = text.prefix(100).firstIndex(of: ")") else { return }
         let mark = text[..<closing]
         guard !mark.contains("("), !mark.contains("\n"), mark.first?.isLetter == true else { return }
-        let parts = mark.split(maxSplits: 1, omittingEmptySubsequences: false) { "-–—/".contains($0) }.map {
-            TextDecoding.trimmed(String($0))
-        }
+        let parts = Self.namesOfMark(mark)
         guard let name = parts.first, Self.isName(name) else { return }
         if parts.count == 2 {
             guard Self.isName(parts[1]) else { return }
@@ -104,6 +102,18 @@ struct WireHeaderReader {
         header.distributor = name
         rest = text[text.index(after: closing)...]
         skipSpace()
+    }
+
+    /// The one or two names of a mark. A dash parts them where white space stands beside it: `MENAFN- IANS`, not `ITAR-TASS`.
+    private static func namesOfMark(_ mark: Substring) -> [String] {
+        let separator = mark.indices.first { index in
+            if mark[index] == "/" { return true }
+            guard "-–—".contains(mark[index]) else { return false }
+            let isAfterSpace = index > mark.startIndex && isSpace(mark[mark.index(before: index)])
+            return isAfterSpace || mark[mark.index(after: index)...].first.map(isSpace) == true
+        }
+        guard let separator else { return [TextDecoding.trimmed(String(mark))] }
+        return [mark[..<separator], mark[mark.index(after: separator)...]].map { TextDecoding.trimmed(String($0)) }
     }
 
     /// A short name, of an agency or a distributor: capitalised words, or a single one (`dpa`).

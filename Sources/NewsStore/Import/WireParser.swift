@@ -38,21 +38,20 @@ public enum WireParser {
                 nextStep: "Check that it is the right file.")
         }
         draft.completeHeadline()
-        if let field = draft.oversizedField {
-            throw NewsError(
-                .badInput, operation: "import", object: name,
-                cause: "its \(field.rawValue) is longer than \(Limits.valueBytes) bytes", nextStep: "Split it.")
+        if let misfit = draft.misfit {
+            throw NewsError(.badInput, operation: "import", object: name, cause: misfit, nextStep: "Split it.")
         }
         return draft
     }
 }
 
 private struct WireStory {
-    private var blocks: [[String]]
+    /// What is not read yet. Slices: one that loses its front stays where it is.
+    private var blocks: ArraySlice<ArraySlice<String>>
     private var draftSoFar = ArticleDraft()
     private var header = WireHeader()
 
-    init(text: String) { blocks = TextDecoding.blocks(text) }
+    init(text: String) { blocks = TextDecoding.blocks(text).map { $0[...] }[...] }
 
     // MARK: Labelled lines
 
@@ -63,14 +62,14 @@ private struct WireStory {
         "date": .publishedOn, "published": .publishedOn,
     ]
 
-    /// `Label: value` lines in front, as long as the label is a known one.
+    /// `Label: value` lines in front, as long as the label is a known one and there is room for what it says.
     mutating func readLabels() {
         while let line = blocks.first?.first, let colon = line.firstIndex(of: ":") {
             let label = line[..<colon].lowercased()
             let value = TextDecoding.trimmed(String(line[line.index(after: colon)...]))
             guard !value.isEmpty else { return }
             if label == "subjects" || label == "subject" || label == "keywords" {
-                value.split { $0 == ";" || $0 == "," }.forEach { draftSoFar.addSubject(String($0)) }
+                guard draftSoFar.addSubjects(value.split { $0 == ";" || $0 == "," }) else { return }
             } else if let field = Self.labels[label], draftSoFar[field] == nil {
                 if field == .publishedOn {
                     guard let date = Self.date(value) else { return }
@@ -96,8 +95,8 @@ private struct WireStory {
     }
 
     private mutating func consumeLine() {
-        blocks[0].removeFirst()
-        if blocks[0].isEmpty { blocks.removeFirst() }
+        _ = blocks[blocks.startIndex].popFirst()
+        if blocks.first?.isEmpty == true { _ = blocks.popFirst() }
     }
 
     // MARK: The lead
@@ -129,10 +128,10 @@ private struct WireStory {
 
     /// A line that loses its front no longer shows that the block was wrapped, so a wrapped one is joined here.
     private mutating func shortenFirstLine(to line: String) {
-        guard line != blocks[0][0] else { return }
-        let isWrapped = TextDecoding.isWrapped(blocks[0])
-        blocks[0][0] = line
-        if isWrapped { blocks[0] = [blocks[0].filter { !$0.isEmpty }.joined(separator: " ")] }
+        guard var block = blocks.first, line != block.first else { return }
+        let isWrapped = TextDecoding.isWrapped(block)
+        block[block.startIndex] = line
+        blocks[blocks.startIndex] = isWrapped ? [block.filter { !$0.isEmpty }.joined(separator: " ")] : block
     }
 
     /// `By Some Name`, alone on its line.
