@@ -51,13 +51,14 @@ extension ArticleSummary: Encodable {
 }
 
 extension ImportedArticle: Encodable {
-    /// `id`, `headline`, `created`, `outcome`.
+    /// `id`, `headline`, `created`, `outcome`, `differs`.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: ColumnName.self)
         try container.put("id", id.description)
         try container.put("headline", headline)
         try container.put("created", created)
         try container.put("outcome", outcome.rawValue)
+        try container.put("differs", differs)
     }
 }
 

@@ -86,7 +86,7 @@ public struct ArticleQuery: Hashable, Sendable {
 extension NewsStore {
     /// The columns that a list shows.
     static let listedFields = ArticleField.allCases.filter { $0 != .body && $0 != .summary }
-    private static let allColumns = ArticleField.allCases.map(\.rawValue).joined(separator: ", ")
+    static let allColumns = ArticleField.allCases.map(\.rawValue).joined(separator: ", ")
 
     /// Adds an article written here.
     /// - Parameter assignments: fields as in `article set`; `subjects` is a list parted by semicolons.
@@ -189,17 +189,24 @@ extension NewsStore {
         try writer.execute(insertSQL, [id.sqlValue] + ArticleField.allCases.map { fields[$0].sqlValue })
     }
 
+    /// Those of the values that the row does not hold, in order of their columns; none where there is no such row.
+    static func differences(
+        table: String, id: RowID, _ values: [(column: String, value: Value)], in reader: Reader
+    ) throws -> [(column: String, value: Value)] {
+        guard !values.isEmpty else { return [] }
+        let values = values.sorted { $0.column < $1.column }
+        let columns = values.map(\.column).joined(separator: ", ")
+        guard let row = try reader.query("SELECT \(columns) FROM \(table) WHERE id = ?", [id.sqlValue]).first else {
+            return []
+        }
+        return values.enumerated().filter { row[$0.offset] != $0.element.value }.map(\.element)
+    }
+
     /// Writes the columns that differ, and says whether any did.
     static func update(table: String, id: RowID, _ values: [(column: String, value: Value)], in writer: Writer) throws
         -> Bool
     {
-        guard !values.isEmpty else { return false }
-        let columns = values.map(\.column).joined(separator: ", ")
-        guard let row = try writer.query("SELECT \(columns) FROM \(table) WHERE id = ?", [id.sqlValue]).first else {
-            return false
-        }
-        let different = values.enumerated().filter { row[$0.offset] != $0.element.value }.map(\.element)
-            .sorted { $0.column < $1.column }
+        let different = try differences(table: table, id: id, values, in: writer)
         guard !different.isEmpty else { return false }
         let assignments = different.map { "\($0.column) = ?" }.joined(separator: ", ")
         try writer.execute("UPDATE \(table) SET \(assignments) WHERE id = ?", different.map(\.value) + [id.sqlValue])
@@ -214,12 +221,17 @@ extension NewsStore {
         ).map { ($0.rowID(0), $0.text(1) ?? "") }
     }
 
+    /// The row that links an article to a subject: the same link made twice is one row.
+    static func subjectID(_ subject: String, of article: RowID) -> RowID {
+        .named(kind: "article_subjects", [article.description, subject])
+    }
+
     /// Links what is not linked yet, and says whether there was any.
     @discardableResult
     static func linkSubjects(_ subjects: [String], to article: RowID, in writer: Writer) throws -> Bool {
         var changed = false
         for subject in subjects {
-            let id = RowID.named(kind: "article_subjects", [article.description, subject])
+            let id = subjectID(subject, of: article)
             try writer.execute(
                 "INSERT INTO article_subjects(id, article_id, subject) VALUES(?, ?, ?) ON CONFLICT(id) DO NOTHING",
                 [id.sqlValue, article.sqlValue, Value(subject)])

@@ -1,6 +1,6 @@
 // Taking articles in, and giving them out again.
 //
-// Invariant: taking the same input in again writes nothing, and never undoes an edit made here in between.
+// Invariant: taking the same input in again writes nothing, and never undoes an edit or a deletion made here in between.
 
 internal import ReplicaStore
 public import ReplicationModel
@@ -11,12 +11,14 @@ public struct ImportedArticle: Hashable, Sendable {
     public enum Outcome: String, Sendable {
         /// It is a new row.
         case created
-        /// The row is there, from this or from an older delivery; nothing was written.
+        /// The row is there, from this or from another delivery that is not older; nothing was written.
         case known
         /// A newer version of the item; the columns that differ were written.
         case updated
         /// An older version of the item than the row holds; nothing was written.
         case outdated
+        /// The row was deleted, here or on another node; nothing was written.
+        case deleted
     }
 
     /// The row.
@@ -25,6 +27,11 @@ public struct ImportedArticle: Hashable, Sendable {
     public let headline: String
     /// What was done.
     public let outcome: Outcome
+    /// Whether a row that is known holds something else than what came in, and neither says that it is the newer one.
+    ///
+    /// The item may have been corrected under the same version, or edited here since: the row does not tell which. So it is
+    /// said, and nothing is overwritten.
+    public let differs: Bool
     /// Whether the row is new.
     public var created: Bool { outcome == .created }
 }
@@ -37,8 +44,20 @@ public struct ImportProgress: Hashable, Sendable {
     public internal(set) var created = 0
     /// Rows that a newer version changed.
     public internal(set) var updated = 0
+    /// Articles whose row was deleted before; it stays so.
+    public internal(set) var deleted = 0
+    /// Known articles whose row holds something else.
+    public internal(set) var differing = 0
     /// Members of JSON objects that had no place here, each once: the first thousand.
     public internal(set) var ignored: Set<String> = []
+
+    fileprivate mutating func count(_ article: ImportedArticle) {
+        read += 1
+        created += article.outcome == .created ? 1 : 0
+        updated += article.outcome == .updated ? 1 : 0
+        deleted += article.outcome == .deleted ? 1 : 0
+        differing += article.differs ? 1 : 0
+    }
 }
 
 extension NewsStore {
@@ -51,6 +70,10 @@ extension NewsStore {
 
     /// Takes in every article of a reader, in transactions of 1,000.
     ///
+    /// A row that is there is written only where the article says that it is a newer version of the same item, and then only
+    /// in what the article itself carries: a field that it leaves out keeps what it holds, and so do subjects, which an
+    /// editor may have added. What was deleted stays deleted, subjects of a row too.
+    ///
     /// An error stops at its article; what stood before it is in, and importing the mended input again recognises it.
     /// - Parameters:
     ///   - onArticle: told of each article once it is committed.
@@ -62,32 +85,33 @@ extension NewsStore {
         progress: (ImportProgress) -> Void = { _ in }
     ) throws -> ImportProgress {
         var total = ImportProgress()
-        var batch: [ArticleDraft] = []
-        var bytes = 0
+        var batch = ImportBatch()
         func commit() throws {
             guard !batch.isEmpty else { return }
-            let outcomes = try take(batch)
-            for (draft, outcome) in zip(batch, outcomes) {
-                total.read += 1
-                total.created += outcome == .created ? 1 : 0
-                total.updated += outcome == .updated ? 1 : 0
-                for name in draft.ignored where total.ignored.count < Self.ignoredLimit { total.ignored.insert(name) }
-                try onArticle(ImportedArticle(id: draft.id, headline: draft[.headline] ?? "", outcome: outcome))
+            let (articles, refusal) = try take(batch.entries)
+            for (article, entry) in zip(articles, batch.entries) {
+                total.count(article)
+                for name in entry.draft.ignored where total.ignored.count < Self.ignoredLimit {
+                    total.ignored.insert(name)
+                }
+                try onArticle(article)
             }
-            batch.removeAll(keepingCapacity: true)
-            bytes = 0
+            batch = ImportBatch()
             progress(total)
+            if let refusal { throw refusal }
         }
+        // The engine knows a deleted row by its seal: one that was inserted and deleted since the last has left nothing to be
+        // found. Where this clock is in doubt such a one may come back.
+        try replica.sealUnlessClockIsDoubtful()
         while true {
-            let next: ArticleDraft?
-            do { next = try reader.next() } catch {
+            let next: (draft: ArticleDraft, place: String)?
+            do { next = try reader.nextPlaced() } catch {
                 try commit()
                 throw error
             }
-            guard let draft = next else { break }
-            batch.append(draft)
-            bytes += draft.fields.values.reduce(0) { $0 + $1.utf8.count }
-            if batch.count >= Self.batchCount || bytes >= Self.batchBytes { try commit() }
+            guard let next else { break }
+            batch.add(next.draft, next.place)
+            if batch.entries.count >= Self.batchCount || batch.byteCount >= Self.batchBytes { try commit() }
         }
         try commit()
         // What was taken in is a change set of its own, and an edit that follows is a write beside it: so two bureaus that
@@ -96,30 +120,102 @@ extension NewsStore {
         return total
     }
 
-    private func take(_ batch: [ArticleDraft]) throws -> [ImportedArticle.Outcome] {
-        try replica.write { writer in try batch.map { try Self.take($0, in: writer) } }
+    private struct ImportBatch {
+        private(set) var entries: [(draft: ArticleDraft, place: String)] = []
+        private(set) var byteCount = 0
+        var isEmpty: Bool { entries.isEmpty }
+
+        mutating func add(_ draft: ArticleDraft, _ place: String) {
+            entries.append((draft, place))
+            byteCount += draft.fields.values.reduce(0) { $0 + $1.utf8.count }
+        }
     }
 
-    private static func take(_ draft: ArticleDraft, in writer: Writer) throws -> ImportedArticle.Outcome {
+    /// Takes in as many as can be, in one transaction; and why the next one cannot.
+    private func take(_ batch: [(draft: ArticleDraft, place: String)]) throws -> ([ImportedArticle], NewsError?) {
+        try replica.write { writer in
+            var articles: [ImportedArticle] = []
+            for (draft, place) in batch {
+                do {
+                    let (outcome, differs) = try Self.take(draft, place, in: writer)
+                    articles.append(
+                        ImportedArticle(
+                            id: draft.id, headline: draft[.headline] ?? "", outcome: outcome, differs: differs))
+                } catch let refusal as NewsError {
+                    // Nothing of this one was written yet.
+                    return (articles, refusal)
+                }
+            }
+            return (articles, nil)
+        }
+    }
+
+    private static func take(
+        _ draft: ArticleDraft, _ place: String, in writer: Writer
+    ) throws -> (ImportedArticle.Outcome, differs: Bool) {
         let id = draft.id
-        var fields = draft.fields
-        if fields[.pubstatus] == nil { fields[.pubstatus] = PublicationStatus.usable.rawValue }
         let rows = try writer.query("SELECT version, versioncreated FROM articles WHERE id = ?", [id.sqlValue])
         guard let row = rows.first else {
-            try insertArticle(id, fields, in: writer)
+            guard try !writer.isDeleted(table: articlesTable, id: id) else { return (.deleted, false) }
+            try insertArticle(id, draft.inserted, in: writer)
             try linkSubjects(draft.subjects, to: id, in: writer)
-            return .created
+            return (.created, false)
         }
         let held = Delivery(version: row.text(0), created: row.text(1))
-        let incoming = Delivery(version: fields[.version], created: fields[.versioncreated])
+        let incoming = Delivery(version: draft[.version], created: draft[.versioncreated])
         if incoming.isNewer(than: held) {
-            // A field that the newer version does not carry keeps what it holds.
-            let written = try update(
-                table: "articles", id: id, fields.map { ($0.key.rawValue, Value($0.value)) }, in: writer)
-            let linked = try linkSubjects(draft.subjects, to: id, in: writer)
-            return written || linked ? .updated : .known
+            return (try update(id, to: draft, place, in: writer) ? .updated : .known, false)
         }
-        return held.isNewer(than: incoming) ? .outdated : .known
+        if held.isNewer(than: incoming) { return (.outdated, false) }
+        return (.known, try !draft.isNamedByContent && differs(draft, from: id, in: writer))
+    }
+
+    /// Writes what a newer version carries and the row does not hold, and says whether there was anything.
+    private static func update(_ id: RowID, to draft: ArticleDraft, _ place: String, in writer: Writer) throws -> Bool {
+        var values = columns(draft.carried)
+        let current = try writer.query("SELECT \(allColumns) FROM articles WHERE id = ?", [id.sqlValue])
+        let held = current.first.map { fields(of: $0, ArticleField.allCases) } ?? [:]
+        // A headline that was made of the body goes with the body, as long as nobody wrote another.
+        if let derived = draft[.headline], draft.derived.contains(.headline),
+            held[.headline] == held[.body].map(Headline.derived(from:))
+        {
+            values.append((ArticleField.headline.rawValue, Value(derived)))
+        }
+        let replaced = values.reduce(0) {
+            $0 + (ArticleField(rawValue: $1.column).flatMap { held[$0] }?.utf8.count ?? 0)
+        }
+        let byteCount = held.values.reduce(0) { $0 + $1.utf8.count } - replaced
+        guard values.reduce(byteCount, { $0 + $1.value.byteCount }) <= Limits.rowBytes else {
+            throw NewsError(
+                .badInput, operation: "import", object: place,
+                cause: "with what the article holds it is longer than \(Limits.rowBytes) bytes",
+                nextStep: "Shorten it, or the article \(id), and import again.")
+        }
+        let written = try update(table: articlesTable, id: id, values, in: writer)
+        let linked = try linkSubjects(missingSubjects(draft.subjects, of: id, in: writer), to: id, in: writer)
+        return written || linked
+    }
+
+    private static func differs(_ draft: ArticleDraft, from id: RowID, in writer: Writer) throws -> Bool {
+        let values = columns(draft.carried)
+        return try !differences(table: articlesTable, id: id, values, in: writer).isEmpty
+            || !missingSubjects(draft.subjects, of: id, in: writer).isEmpty
+    }
+
+    private static let articlesTable = Kind.article.table
+
+    private static func columns(_ fields: [ArticleField: String]) -> [(column: String, value: Value)] {
+        fields.map { ($0.key.rawValue, Value($0.value)) }
+    }
+
+    /// Those that the article has not, and that nobody took off it.
+    private static func missingSubjects(_ names: [String], of article: RowID, in writer: Writer) throws -> [String] {
+        guard !names.isEmpty else { return [] }
+        let linked = Set(try subjects(of: article, in: writer).map(\.id))
+        return try names.filter { name in
+            let id = subjectID(name, of: article)
+            return try !linked.contains(id) && !writer.isDeleted(table: "article_subjects", id: id)
+        }
     }
 
     // MARK: Export
@@ -181,7 +277,30 @@ struct Delivery: Hashable {
             guard let mine else { return false }
             return theirs.map { $0 < mine } ?? true
         }
-        guard let number = version.flatMap({ Int64($0) }) else { return false }
-        return other.version.flatMap { Int64($0) }.map { $0 < number } ?? true
+        guard let number = version.flatMap({ VersionNumber($0) }) else { return false }
+        return other.version.flatMap { VersionNumber($0) }.map { $0 < number } ?? true
+    }
+}
+
+/// A version as providers count: `3`, `1.10`, `20250412.2`. Its parts are compared one by one, as numbers of any length;
+/// one that is missing counts as 0.
+struct VersionNumber: Comparable {
+    /// Digits without zeros in front, the last part not zero.
+    private let parts: [Substring]
+
+    /// Nil where it is no dotted number: then it is a name, and names have no order.
+    init?(_ text: String) {
+        var parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else { return nil }
+        parts = parts.map { $0.drop { $0 == "0" } }
+        while parts.last?.isEmpty == true { parts.removeLast() }
+        self.parts = parts
+    }
+
+    static func < (one: VersionNumber, other: VersionNumber) -> Bool {
+        for (mine, theirs) in zip(one.parts, other.parts) where mine != theirs {
+            return (mine.utf8.count, String(mine)) < (theirs.utf8.count, String(theirs))
+        }
+        return one.parts.count < other.parts.count
     }
 }

@@ -55,16 +55,13 @@ enum NewsArguments {
         try texts.map { try FieldAssignment(parsing: $0) }
     }
 
-    /// The body that was given, or standard input for `-`, as UTF-8 without the line ends around it.
+    /// The body that was given, or standard input for `-`, as UTF-8 without a byte order mark and the line ends around it.
     static func body(_ argument: String?) throws -> String? {
         guard argument == "-" else { return argument }
         sayThatInputIsAwaited("the body")
         var bytes: [UInt8] = []
-        while bytes.count <= Limits.valueBytes,
-            let piece = try FileHandle.standardInput.read(upToCount: 1 << 20), !piece.isEmpty
-        {
-            bytes += piece
-        }
+        while bytes.count <= Limits.valueBytes, let piece = try standardInputPiece() { bytes += piece }
+        if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
         guard bytes.count <= Limits.valueBytes else {
             throw CommandFailure(
                 .badData,
@@ -87,6 +84,27 @@ enum NewsArguments {
                 .badData, "Standard input is empty, so there is no body.\nLeave --body out for an article without one.")
         }
         return body
+    }
+
+    /// Some of what comes next; nil at the end.
+    private static func standardInputPiece() throws -> [UInt8]? {
+        while true {
+            var (count, code) = (0, Int32(0))
+            let piece = [UInt8](unsafeUninitializedCapacity: 1 << 20) { buffer, used in
+                guard let start = buffer.baseAddress else { return }
+                count = read(STDIN_FILENO, start, buffer.count)
+                code = errno
+                used = max(count, 0)
+            }
+            if count >= 0 { return piece.isEmpty ? nil : piece }
+            guard code != EINTR else { continue }
+            throw CommandFailure(
+                .inputOutput,
+                """
+                Cannot read the body from standard input: \(String(cString: strerror(code)))
+                Give the text with --body TEXT, or a file: --body - < FILE
+                """)
+        }
     }
 
     /// A command that seems to hang waits for the person.

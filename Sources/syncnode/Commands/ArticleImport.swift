@@ -12,7 +12,8 @@ extension ArticleCommand {
             abstract: "Take in stories: wire text, ninjs or JSON Lines.",
             discussion: """
                 The same story twice is one row: taking a file in again writes nothing, and two bureaus that take in the same \
-                file make the same row. A newer version of an item (by its version and time) updates the row.
+                file make the same row. A newer version of an item (by its version and time) updates the row, in what it \
+                carries itself. What was deleted stays deleted, and what was edited is never undone by an item that is not newer.
 
                   wire    one story a file, with whatever header the wire gives it
                   ninjs   an IPTC ninjs 1.x or 2.x item, or an array of them
@@ -86,6 +87,9 @@ private struct ImportRun {
     private var document = JSONArrayStream()
     private var counts: [ImportedArticle.Outcome: Int] = [:]
     private var told = 0
+    /// Known ones that differ from what came in.
+    private var differing = 0
+    private var lastDeleted: RowID?
     private var failures: [NewsError] = []
 
     init(store: NewsStore, format: ArticleFormat?, json: Bool, bar: ImportBar) {
@@ -99,13 +103,16 @@ private struct ImportRun {
         do {
             let input = try ArticleInput(path: file) { [bar] in bar.update(bytes: $0) }
             var reader = try ArticleReader(input, format: format)
-            let before = counts.values.reduce(0, +)
             let done = try store.importArticles(&reader, onArticle: { try tell($0) })
             if !done.ignored.isEmpty {
                 bar.finish()
                 say("\(file): left out, as an article has no place for it: \(shortList(done.ignored.sorted()))")
             }
-            if counts.values.reduce(0, +) == before { throw nothing(in: file, reader.format) }
+            // An empty array, or no line: a feed with nothing in it. What should be one story and is empty is an error.
+            if done.read == 0, !json {
+                bar.finish()
+                try emit("No article in \(file == "-" ? "standard input" : printableLine(file)).")
+            }
         } catch let error as NewsError {
             bar.finish()
             fflush(nil)  // What is in stands before what is not, in a file that takes both.
@@ -122,6 +129,8 @@ private struct ImportRun {
 
     private mutating func tell(_ article: ImportedArticle) throws {
         counts[article.outcome, default: 0] += 1
+        if article.differs { differing += 1 }
+        if article.outcome == .deleted { lastDeleted = article.id }
         bar.update(articles: 1)
         if json { return try document.add(article) }
         told += 1
@@ -134,6 +143,7 @@ private struct ImportRun {
             case .known: ("known", .dim)
             case .updated: ("updated", .yellow)
             case .outdated: ("outdated", .dim)
+            case .deleted: ("deleted", .yellow)
             }
         let terminal = Terminal.output
         let room = terminal.isTerminal ? max(terminal.width - id.count - 12, 20) : Int.max
@@ -144,25 +154,31 @@ private struct ImportRun {
         try emit(cells.joined(separator: "  "))
     }
 
-    private func nothing(in file: String, _ format: ArticleFormat) -> NewsError {
-        NewsError(
-            .badInput, operation: "import", object: file == "-" ? "standard input" : file,
-            cause: "there is no article in it",
-            nextStep: "Check that it is the right file"
-                + (format == .wire ? "." : ", or name another --format (it was read as \(format.rawValue))."))
-    }
-
     private func shortList(_ names: [String]) -> String {
         names.prefix(10).map { printableLine($0) }.joined(separator: ", ") + (names.count > 10 ? ", …" : "")
     }
 
-    func summary() -> String {
+    private func summary() -> String {
         let total = counts.values.reduce(0, +)
+        var known = "known already"
+        if differing > 0 {
+            let these = differing == counts[.known] ? "" : "\(differing.grouped) of them "
+            known += " (\(these)differing from what is held; neither is newer)"
+        }
         let words: [(ImportedArticle.Outcome, String)] = [
-            (.created, "new"), (.updated, "updated"), (.known, "known already"), (.outdated, "older than what is here"),
+            (.created, "new"), (.updated, "updated"), (.known, known), (.outdated, "older than what is here"),
+            (.deleted, "deleted before, and left so"),
         ]
         let parts = words.compactMap { outcome, word in counts[outcome].map { "\($0.grouped) \(word)" } }
         return "\(total.of("article")): \(parts.joined(separator: ", "))."
+    }
+
+    /// How what was deleted comes back; nil where nothing was.
+    private func restoring() -> String? {
+        guard let lastDeleted else { return nil }
+        let one = counts[.deleted] == 1
+        return
+            "To bring \(one ? "it" : "one") back: syncnode article restore \(one ? printableLine("\(lastDeleted)") : "ID")"
     }
 
     /// Says how much came in, and fails where a file did: as that file did, or as the first of several.
@@ -170,7 +186,10 @@ private struct ImportRun {
         bar.finish()
         if json { try document.end() }
         let total = counts.values.reduce(0, +)
-        if !json, total > 1 { try emit("\(told > Self.lineLimit ? "…\n" : "")\(summary())") }
+        if !json, total > 1 || differing > 0 || lastDeleted != nil {
+            try emit("\(told > Self.lineLimit ? "…\n" : "")\(summary())")
+            if let restoring = restoring() { try emit(restoring) }
+        }
         guard let first = failures.first else { return }
         fflush(nil)
         let partly = total == 0 ? "Nothing was taken in." : "What is listed above is in."

@@ -17,7 +17,7 @@ extension ArticleCommand {
                   syncnode article add --headline "Port talks open" --body - < draft.txt
 
                 Fields: \(ArticleCommand.fieldNames). \
-                published_on is YYYY-MM-DD, today if left out; subjects are parted by semicolons; pubstatus is usable, withheld \
+                published_on is YYYY-MM-DD, today (UTC) if left out; subjects are parted by semicolons; pubstatus is usable, withheld \
                 or canceled.
                 """)
 
