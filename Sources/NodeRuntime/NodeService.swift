@@ -115,7 +115,7 @@ public final class NodeService: Service {
             await answerJoin(link)
             return
         }
-        guard sessions.enter(peer.nodeID) else {
+        guard let frames = sessions.enter(peer.nodeID) else {
             logger.warning(
                 "too many sessions", metadata: ["peer": "\(peer.name)", "limit": "\(SessionBoard.sessionsOfPeer)"])
             let notice = ErrorNotice(
@@ -129,7 +129,7 @@ public final class NodeService: Service {
         defer { sessions.leave(peer.nodeID) }
         do {
             try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
-            _ = try await run(link, peer.nodeID, .answering)
+            _ = try await run(link, peer.nodeID, .answering, frames)
         } catch {
             logger.error("a session could not begin", metadata: ["peer": "\(peer.name)", "error": "\(error)"])
             await link.close()
@@ -148,7 +148,9 @@ public final class NodeService: Service {
     }
 
     /// Runs a session to its end, and writes down how it ended.
-    private func run(_ link: PeerLink, _ peer: NodeID, _ role: SessionRole) async throws -> SessionResult {
+    private func run(
+        _ link: PeerLink, _ peer: NodeID, _ role: SessionRole, _ frames: PeerFrames? = nil
+    ) async throws -> SessionResult {
         let name = node.name(of: peer)
         let driver = SessionDriver(
             node: node, link: link, peer: peer, role: role, logger: logger,
@@ -160,7 +162,7 @@ public final class NodeService: Service {
                 committed: { [sessions, node] in
                     sessions.enforce(node.roster)
                     sessions.changed()
-                }))
+                }), frames: frames)
         let ticket = sessions.add(driver)
         defer { sessions.remove(ticket) }
         // Admission was asked when the peer showed its certificate: it may have been revoked since.

@@ -31,16 +31,22 @@ public struct PeerSyncFailure: Sendable, Hashable {
     public enum Kind: String, Sendable { case unreachable, refused, protocolError = "protocol", interrupted, local }
     public let kind: Kind
     public let message: String
+    /// What kind of trouble it was, where it was this node's.
+    public enum Trouble: Sendable, Hashable { case busy, damaged, other }
+    public let trouble: Trouble
 
-    public init(kind: Kind, message: String) {
+    public init(kind: Kind, message: String, trouble: Trouble = .other) {
         self.kind = kind
         self.message = message
+        self.trouble = trouble
     }
 
     /// The same, where more peers than one were asked.
     public func named(_ peer: PeerSyncResult) -> PeerSyncFailure {
         let saysAddress = peer.name == peer.address && message.contains(peer.address)
-        return saysAddress ? self : PeerSyncFailure(kind: kind, message: "\(peer.name) (\(peer.address)): \(message)")
+        return saysAddress
+            ? self
+            : PeerSyncFailure(kind: kind, message: "\(peer.name) (\(peer.address)): \(message)", trouble: trouble)
     }
 }
 
@@ -119,15 +125,21 @@ extension Node {
             result.failure = Self.failure(of: outcome.ending)
             try await record(target, peer, result.failure)
         } catch {
-            let failure =
-                (error as? SQLError).map { PeerSyncFailure(kind: .local, message: $0.explained(at: replica.path)) }
-                ?? Self.failure(of: error)
+            let failure = failure(of: error)
             result.failure = failure
             // The failure itself is what the caller must hear of; that it could not be written down comes second.
             try? await record(target, target.node, failure)
         }
         result.durationMilliseconds = (Monotonic.now.microseconds - began.microseconds) / 1000
         return result
+    }
+
+    /// Why an exchange failed, with the file where it was the replica's.
+    func failure(of error: any Error) -> PeerSyncFailure {
+        guard let error = error as? SQLError else { return Self.failure(of: error) }
+        return PeerSyncFailure(
+            kind: .local, message: error.explained(at: replica.path),
+            trouble: error.isBusy ? .busy : error.isCorrupt ? .damaged : .other)
     }
 
     /// Writes down how an attempt ended, for `lag`.

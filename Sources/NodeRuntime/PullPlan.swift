@@ -92,7 +92,7 @@ extension Node {
             result.durationMilliseconds = (Monotonic.now.microseconds - began.microseconds) / 1000
             return PullPlan(peer: result, rehearsal: rehearsal, isPartial: isPartial)
         } catch {
-            result.failure = Self.failure(of: error)
+            result.failure = failure(of: error)
             return PullPlan(peer: result, rehearsal: nil, isPartial: false)
         }
     }

@@ -10,7 +10,7 @@ internal import Trust
 
 final class SessionBoard: Sendable {
     /// Sessions that one peer may have dialled: a live one, and its user's scripts beside it.
-    static let sessionsOfPeer = 8
+    static let sessionsOfPeer = 32
 
     struct Ticket: Hashable {
         fileprivate let number: UInt64
@@ -19,8 +19,8 @@ final class SessionBoard: Sendable {
     private struct State {
         var next: UInt64 = 0
         var sessions: [Ticket: SessionDriver] = [:]
-        /// How many of each peer are answered, from before they begin.
-        var answered: [NodeID: Int] = [:]
+        /// How many of each peer are answered, from before they begin, and what waits in them.
+        var answered: [NodeID: (count: Int, frames: PeerFrames)] = [:]
         var isStopping = false
     }
 
@@ -52,22 +52,21 @@ final class SessionBoard: Sendable {
         }
     }
 
-    /// Counts one more session that a peer dialled, until `leave`: each may keep `FrameLimits.greatestWindowBytes` and more
-    /// waiting. False where it has as many as it may.
-    func enter(_ peer: NodeID) -> Bool {
+    /// Counts one more session that a peer dialled, until `leave`. Nil where it has as many as it may.
+    func enter(_ peer: NodeID) -> PeerFrames? {
         state.withLock { state in
-            guard state.answered[peer, default: 0] < Self.sessionsOfPeer else { return false }
-            state.answered[peer, default: 0] += 1
-            return true
+            let (count, frames) = state.answered[peer] ?? (0, PeerFrames())
+            guard count < Self.sessionsOfPeer else { return nil }
+            state.answered[peer] = (count + 1, frames)
+            return frames
         }
     }
 
     /// The session that `enter` counted is over.
     func leave(_ peer: NodeID) {
         state.withLock { state in
-            let left = state.answered[peer, default: 0] - 1
-            precondition(left >= 0, "who leaves has entered")
-            state.answered[peer] = left == 0 ? nil : left
+            guard let (count, frames) = state.answered[peer] else { preconditionFailure("who leaves has entered") }
+            state.answered[peer] = count == 1 ? nil : (count - 1, frames)
         }
     }
 

@@ -37,7 +37,7 @@ final class SessionDriver: Sendable {
     private let inboxEnd: AsyncStream<SessionInput>.Continuation
     private let outbox: AsyncStream<ExchangeFrame>
     private let outboxEnd: AsyncStream<ExchangeFrame>.Continuation
-    private let queued = Mutex(Queued())
+    private let waiting: WaitingFrames
     private let timers = Mutex<[SessionTimer: Task<Void, Never>]>([:])
     private let rehearsal: RehearsalIntake?
     /// A session that asks the peer what it holds, until it is stopped.
@@ -56,12 +56,6 @@ final class SessionDriver: Sendable {
     private let refusal = Mutex<String?>(nil)
     private let exchange = ExchangeState()
 
-    /// Bytes that wait in memory between link and session.
-    private struct Queued {
-        var inbound = 0
-        var outbound = 0
-    }
-
     private struct PendingThirdNodes {
         var latest: [ThirdNode]?
         var isBeingWritten = false
@@ -72,10 +66,6 @@ final class SessionDriver: Sendable {
         var writer: Task<Void, Never>?
     }
 
-    /// What a peer may make wait in memory: the widest window, and as much again in frames beside it. A peer that keeps
-    /// to the protocol never comes near.
-    private static let queuedBytes = Int(FrameLimits.greatestWindowBytes) * 2
-
     /// What a peer that reads nothing more is given to take the last words.
     private static let farewellSeconds = 10
     /// How long a session that does not stay goes on without moving, though the peer gives signs of life: three times as
@@ -84,11 +74,14 @@ final class SessionDriver: Sendable {
     /// A change set that comes or leaves slowly is progress, pings are none: they come to a tenth of this in that time.
     private static let bytesOfProgress: UInt64 = 16 << 10
 
-    /// - Parameter rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
+    /// - Parameters:
+    ///   - frames: what waits in the peer's other sessions.
+    ///   - rehearsal: takes what would be applied; the peer is told nothing of it, and nothing is remembered.
     init(
         node: Node, link: PeerLink, peer: NodeID, role: SessionRole, logger: Logger, observer: Observer,
-        rehearsal: RehearsalIntake? = nil, staysToAsk: Bool = false
+        frames: PeerFrames? = nil, rehearsal: RehearsalIntake? = nil, staysToAsk: Bool = false
     ) {
+        waiting = WaitingFrames(sharedWith: frames)
         self.staysToAsk = staysToAsk
         self.node = node
         self.rehearsal = rehearsal
@@ -169,7 +162,7 @@ final class SessionDriver: Sendable {
         defer { patience?.cancel() }
         var result: SessionResult?
         for await input in inbox {
-            if case .frame(let frame) = input { queued.withLock { $0.inbound -= frame.memoryBytes } }
+            if case .frame(let frame) = input { waiting.remove(frame, .inbound) }
             if input.isProgress { lastProgress.withLock { $0 = Monotonic.now } }
             for output in session.handle(input, at: now()) {
                 if case .close(let ending, let summary) = output {
@@ -229,11 +222,7 @@ final class SessionDriver: Sendable {
         do {
             while let received = try await link.next() {
                 guard !hasEnded.load(ordering: .relaxed) else { return }
-                let waiting = queued.withLock { queued in
-                    queued.inbound += received.frame.memoryBytes
-                    return queued.inbound
-                }
-                guard waiting <= Self.queuedBytes else {
+                guard waiting.add(received.frame, .inbound) else {
                     inboxEnd.yield(.transportClosed("the peer sent more than this node could take in"))
                     return
                 }
@@ -258,7 +247,7 @@ final class SessionDriver: Sendable {
     private func write() async {
         var failed = false
         for await frame in outbox {
-            queued.withLock { $0.outbound -= frame.memoryBytes }
+            waiting.remove(frame, .outbound)
             guard !failed else { continue }
             do {
                 try await link.send([frame])
@@ -292,11 +281,7 @@ final class SessionDriver: Sendable {
 
     private func send(_ frame: ExchangeFrame) {
         if rehearsal != nil, case .acknowledgement = frame { return }
-        let waiting = queued.withLock { queued in
-            queued.outbound += frame.memoryBytes
-            return queued.outbound
-        }
-        guard waiting <= Self.queuedBytes else {
+        guard waiting.add(frame, .outbound) else {
             inboxEnd.yield(.transportClosed("the peer reads nothing of what it asks for"))
             return
         }

@@ -14,6 +14,12 @@ struct GlobalOptions: ParsableArguments {
     @Flag(name: .long, help: "Print one JSON document on standard output.")
     var json = false
 
+    func validate() throws {
+        guard data?.isEmpty != true else {
+            throw ValidationError("--data is empty: name a directory, or leave the option out.")
+        }
+    }
+
     /// The directory, by option, environment or habit.
     var directory: String { Self.directory(data) }
 

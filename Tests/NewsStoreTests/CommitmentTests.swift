@@ -44,6 +44,38 @@ import Testing
         #expect(try store.contents("commitments").first?.contains(Value("month")) == true)
     }
 
+    /// An event known to the month or the year alone is not before a day of it.
+    @Test(arguments: ["2026-09", "2026", "2026-09-10", "2026-10-01"])
+    func whatIsKnownToTheMonthMovesTheStatus(date: String) throws {
+        let store = try workspace.makeStore()
+        let id = try add(store, "Open the line").description
+        _ = try store.log(.agreed, for: id, on: #require(PartialDate("2026-09-10")))
+        let event = try store.log(.fulfilled, for: id, on: #require(PartialDate(date)))
+        #expect(event.movedStatus && event.status == "fulfilled")
+    }
+
+    @Test func partiesAreNamedInAnyCase() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "Dredge the harbour", parties: ["Çanakkale Limanı", "Ægir"])
+        _ = try add(store, "Another", parties: ["Northia"])
+        for name in ["çanakkale limanı", "ÆGIR", "Çanakkale Limanı"] {
+            #expect(try store.commitments(CommitmentQuery(party: name)).map { $0[.title] } == ["Dredge the harbour"])
+        }
+        #expect(try store.commitments(CommitmentQuery(party: "NORTHIA")).count == 1)
+        #expect(try store.partyNames(containing: "canakkale", limit: 5) == ["Çanakkale Limanı"])
+    }
+
+    @Test func aDueDateOfAnotherFormIsNotOverdue() throws {
+        let store = try workspace.makeStore()
+        let id = try add(store, "Late", ["due_on": "2026-01-02"])
+        _ = try add(store, "Written by hand", ["due_on": "2026-01-02"])
+        try store.replica.write {
+            try $0.execute("UPDATE commitments SET due_on = '1 January' WHERE title = 'Written by hand'")
+        }
+        let overdue = try store.commitments(CommitmentQuery(overdueOn: PartialDate("2026-06-01")))
+        #expect(overdue.map(\.id) == [id])
+    }
+
     @Test func aLinkMadeTwiceIsOneRowOnEveryNode() throws {
         let (north, south) = (try workspace.makeStore(0), try workspace.makeStore(1))
         let article = try north.addArticle(headline: "Ferry")

@@ -34,6 +34,82 @@ import Testing
     }
 
     @Test(arguments: [
+        // Letters that are taken apart and put together again, in every case.
+        ("Сергей в Україні", "сергей"), ("Сергей в Україні", "УКРАЇН"), ("Αθήνα και Πειραιάς", "αθηνα"),
+        ("Αθήνα και Πειραιάς", "ΠΕΙΡΑΙΑΣ"), ("مباحثات في أنقرة", "أنقرة"), ("مباحثات في أنقرة", "انقرة"),
+        ("서울에서 회담", "서울"), ("हिन्दी समाचार", "हिन्दी"), ("हिन्दी समाचार", "समाचार"),
+        // Letters of the Latin script that Unicode does not take apart.
+        ("İstanbul'da Çanakkale limanı", "istanbul"), ("İstanbul'da Çanakkale limanı", "LIMANI"),
+        ("Straße nach Tromsø, Łódź", "strasse"), ("Straße nach Tromsø, Łódź", "tromso lodz"),
+        // Scripts without spaces: any run of letters, wherever it stands.
+        ("外相在北京市会谈", "北京"), ("外相在北京市会谈", "会谈"), ("外相在北京市会谈", "京市会"), ("ガザ停戦をめぐる協議", "停戦"),
+        ("ガザ停戦をめぐる協議", "ガザ"), ("ﾄﾙｺの港", "港"), ("ข่าวการประชุม", "ประชุม"), ("ＡＢＣ協定", "abc"),
+        // Precomposed or not.
+        ("Ca\u{301}diz", "cádiz"), ("Cádiz", "ca\u{301}diz"),
+    ]) func everyScriptIsFound(headline: String, words: String) throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, headline)
+        _ = try add(store, "Nothing of the kind")
+        let found = try store.articles(ArticleQuery(search: words))
+        #expect(found.map { $0[.headline] } == [headline])
+        let marked = try #require(found.first?.markedHeadline)
+        #expect(marked.text == headline && marked.pieces.contains { $0.isMatch }, "\(marked)")
+    }
+
+    @Test(arguments: [("外相在北京市会谈", "京北"), ("ガザの港", "カサ"), ("हिन्दी", "हिनदी"), ("北の京", "北京")])
+    func otherLettersAreOtherWords(headline: String, words: String) throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, headline)
+        #expect(try store.found(words) == [])
+    }
+
+    @Test func onlyWhatWasSoughtIsMarked() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "市长在北京市，天津市长")
+        _ = try add(store, "of ships and the names of ships")
+        let city = try #require(try store.articles(ArticleQuery(search: "北京市")).first?.markedHeadline)
+        #expect(city.pieces.filter(\.isMatch).map(\.text) == ["北京市"])
+        let ships = try #require(try store.articles(ArticleQuery(search: "\"names of\"")).first?.markedHeadline)
+        #expect(ships.pieces.filter(\.isMatch).map(\.text) == ["names of"])
+    }
+
+    @Test func aPasteIsNoSearch() throws {
+        let store = try workspace.makeStore()
+        for words in [String(repeating: "word ", count: 65), String(repeating: "北", count: 513)] {
+            let error = try #require(throws: NewsError.self) { try store.found(words) }
+            #expect(error.code == .badArgument)
+        }
+    }
+
+    /// An older program cut and folded words otherwise: its index is no damage, and the next search makes it anew.
+    @Test func anIndexOfAnOlderFormIsMadeAnew() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "Сергей")
+        #expect(try store.found("сергей") == ["Сергей"])
+        try store.replica.write { writer in
+            try writer.execute("DELETE FROM search_state WHERE name = 'form'")
+            try writer.execute("INSERT INTO search(search) VALUES ('delete-all')")
+        }
+        var report = try store.replica.verify(authors: workspace)
+        try NewsStore.verifySearchIndex(of: store.replica, into: &report)
+        #expect(report.findings == [])
+        #expect(try store.found("сергей") == ["Сергей"])
+        try NewsStore.verifySearchIndex(of: store.replica, into: &report)
+        #expect(report.findings == [])
+    }
+
+    @Test func aSourceIsNamedInAnyCase() throws {
+        let store = try workspace.makeStore()
+        _ = try add(store, "One", "", ["source": "Ünlü Ajans", "distributor": "Wire"])
+        _ = try add(store, "Two", "", ["source": "Other"])
+        for name in ["ÜNLÜ AJANS", "ünlü ajans", "WIRE"] {
+            #expect(try store.articles(ArticleQuery(source: name)).map { $0[.headline] } == ["One"], "\(name)")
+            #expect(try store.articles(ArticleQuery(search: "one", source: name)).count == 1)
+        }
+        #expect(try store.articles(ArticleQuery(source: "Ünlü")).isEmpty)
+    }
+
+    @Test(arguments: [
         "ferry AND", "NOT ferry", "ferry OR", "NEAR(ferry", "headline:ferry", "ferry*", "^ferry", "\"ferry", "fer\"ry",
         "(ferry)",
         "-ferry", "ferry'", "{ferry}", "ferry\0", "ferry; DROP TABLE articles", "a\"\"b ferry", "ferry +", "\\ferry",

@@ -86,6 +86,14 @@ import Testing
             #expect(try await node.headline("a1") == (keeping ? "Lost" : "Won"), "\(node.name)")
             #expect(try await node.json("conflicts", "list")["conflicts"]?.elements == [], "\(node.name)")
         }
+        // What was dealt with is not dealt with again: what lost long ago would overwrite what was written since.
+        for (id, word) in [(id, "dealt with already"), ("", "empty")] {
+            for verb in ["keep", "accept"] {
+                let outcome = try await nodes[1].attempt("conflicts", verb, id)
+                #expect(outcome.status == 64 && outcome.errors.contains(word), "\(outcome)")
+            }
+        }
+        #expect(try await nodes[1].headline("a1") == (keeping ? "Lost" : "Won"))
         try await expectAgreement(nodes)
         try await hq.stop()
     }

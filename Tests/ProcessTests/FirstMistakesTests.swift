@@ -47,6 +47,9 @@ import Testing
         expect(try await bureaus.node("n").attempt("init", "--workspace", "desk", "--name", ""), 64)
         expect(try await bureaus.node("n").attempt("init", "--workspace", "desk"), 64, saying: "--name")
         expect(try await bureaus.node("n").attempt("frobnicate"), 64)
+        expect(
+            try await bureaus.node("n").attempt("init", "--workspace", "desk", "--name", "n", "--data", ""), 64,
+            saying: "--data is empty")
         let file = try bureaus.file("file", "text")
         expect(
             try await hq.attempt(["init", "--workspace", "w", "--name", "n", "--data", file]), 74, saying: file)

@@ -68,12 +68,14 @@ public struct ArticleQuery: Hashable, Sendable {
     }
 
     /// What the conditions but the search ask of a row of `articles a`.
-    var conditions: (sql: [String], arguments: [Value]) {
+    func conditions(_ reader: Reader) throws -> (sql: [String], arguments: [Value]) {
         var sql: [String] = []
         var arguments: [Value] = []
         if let source {
-            sql.append("(a.source = ? COLLATE NOCASE OR a.distributor = ? COLLATE NOCASE)")
-            arguments += [Value(source), Value(source)]
+            let agencies = try Spellings(of: source, in: "source", of: "articles", reader)
+            let distributors = try Spellings(of: source, in: "distributor", of: "articles", reader)
+            sql.append("(\(agencies.condition("a.source")) OR \(distributors.condition("a.distributor")))")
+            arguments += agencies.values + distributors.values
         }
         if let since {
             sql.append("a.published_on >= ?")
@@ -156,10 +158,10 @@ extension NewsStore {
     ) throws -> [ArticleSummary] {
         if let words = query.search { return try search(words, query, progress: progress) }
         var articles: [ArticleSummary] = []
-        let conditions = query.conditions
-        let filter = conditions.sql.isEmpty ? "" : "WHERE " + conditions.sql.joined(separator: " AND ")
         let columns = Self.listedFields.map { "a.\($0.rawValue)" }.joined(separator: ", ")
         try replica.read { reader in
+            let conditions = try query.conditions(reader)
+            let filter = conditions.sql.isEmpty ? "" : "WHERE " + conditions.sql.joined(separator: " AND ")
             try reader.forEach(
                 "SELECT \(columns), a.id FROM articles a \(filter) ORDER BY a.published_on DESC, a.id DESC LIMIT ?",
                 conditions.arguments + [.integer(Int64(query.limit ?? -1))]

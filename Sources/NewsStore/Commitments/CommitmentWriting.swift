@@ -119,9 +119,12 @@ extension NewsStore {
         return try replica.write { writer in
             let id = try Self.resolve(prefix, .commitment, operation: operation, in: writer)
             let source = try article.map { try Self.resolve($0, .article, operation: operation, in: writer) }
+            // What is known to the month alone is not before a day of that month.
             let laterEvents = try writer.query(
-                "SELECT 1 FROM commitment_events WHERE commitment_id = ? AND occurred_on > ? LIMIT 1",
-                [id.sqlValue, Value(date.text)])
+                """
+                SELECT 1 FROM commitment_events
+                WHERE commitment_id = ?1 AND substr(occurred_on, 1, length(?2)) > ?2 LIMIT 1
+                """, [id.sqlValue, Value(date.text)])
             let event = RowID.fresh()
             try writer.execute(
                 """

@@ -101,13 +101,14 @@ public struct CommitmentQuery: Hashable, Sendable {
         self.limit = limit
     }
 
-    fileprivate var filter: (sql: String, arguments: [Value]) {
+    fileprivate func filter(_ reader: Reader) throws -> (sql: String, arguments: [Value]) {
         var conditions: [String] = []
         var arguments: [Value] = []
         if let party {
+            let spellings = try Spellings(of: party, in: "party", of: "commitment_parties", reader)
             conditions.append(
-                "c.id IN (SELECT commitment_id FROM commitment_parties WHERE party = ? COLLATE NOCASE)")
-            arguments.append(Value(party))
+                "c.id IN (SELECT commitment_id FROM commitment_parties WHERE \(spellings.condition("party")))")
+            arguments += spellings.values
         }
         if let status {
             conditions.append("coalesce(c.status, 'proposed') = ?")
@@ -115,7 +116,14 @@ public struct CommitmentQuery: Hashable, Sendable {
         }
         if let overdueOn {
             // Dates are ISO 8601 cut to what is known: compared at the due date's own length.
-            conditions.append("c.due_on < substr(?, 1, length(c.due_on)) AND coalesce(c.status, '') NOT IN (?, ?, ?)")
+            // What a program wrote in another form is no date, here as in what is shown.
+            let form = "[0-9][0-9][0-9][0-9]"
+            conditions.append(
+                """
+                c.due_on < substr(?, 1, length(c.due_on)) AND coalesce(c.status, '') NOT IN (?, ?, ?)
+                AND (c.due_on GLOB '\(form)' OR c.due_on GLOB '\(form)-[0-9][0-9]'
+                OR c.due_on GLOB '\(form)-[0-9][0-9]-[0-9][0-9]')
+                """)
             arguments.append(Value(overdueOn.text))
             arguments += CommitmentStatus.allCases.filter(\.isClosed).map { Value($0.rawValue) }
         }
@@ -128,8 +136,8 @@ extension NewsStore {
 
     /// Commitments, the first due first, those without a due date last.
     public func commitments(_ query: CommitmentQuery = CommitmentQuery()) throws -> [CommitmentSummary] {
-        let filter = query.filter
         return try replica.read { reader in
+            let filter = try query.filter(reader)
             let rows = try reader.query(
                 """
                 SELECT \(Self.commitmentColumns), c.id FROM commitments c \(filter.sql)
@@ -144,13 +152,11 @@ extension NewsStore {
 
     /// Names of parties in which `text` occurs: what a name that nothing is filed under may have meant.
     public func partyNames(containing text: String, limit: Int) throws -> [String] {
-        try replica.read { reader in
-            try reader.query(
-                """
-                SELECT DISTINCT party FROM commitment_parties WHERE instr(lower(party), lower(?)) > 0
-                ORDER BY party LIMIT ?
-                """, [Value(text), .integer(Int64(limit))]
-            ).compactMap { $0.text(0) }
+        let sought = SearchText.folded(text)
+        return try replica.read { reader in
+            let names = try reader.query("SELECT DISTINCT party FROM commitment_parties ORDER BY party")
+            return Array(
+                names.lazy.compactMap { $0.text(0) }.filter { SearchText.folded($0).contains(sought) }.prefix(limit))
         }
     }
 

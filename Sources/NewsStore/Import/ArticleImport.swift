@@ -235,12 +235,12 @@ extension NewsStore {
     public func exportArticles(
         _ format: ExportFormat, _ query: ArticleQuery = ArticleQuery(), write: ([UInt8]) throws -> Void
     ) throws {
-        let conditions = query.conditions
-        let filter = conditions.sql.isEmpty ? "" : "WHERE " + conditions.sql.joined(separator: " AND ")
         let columns = ArticleField.allCases.map { "a.\($0.rawValue)" }.joined(separator: ", ")
         var output: [UInt8] = format == .ninjs ? Array("[".utf8) : []
         var isFirst = true
         try replica.read { reader in
+            let conditions = try query.conditions(reader)
+            let filter = conditions.sql.isEmpty ? "" : "WHERE " + conditions.sql.joined(separator: " AND ")
             try reader.forEach("SELECT \(columns), a.id FROM articles a \(filter) ORDER BY a.id", conditions.arguments)
             { row in
                 let id = row.rowID(ArticleField.allCases.count)

@@ -28,10 +28,10 @@ extension NewsStore {
     ) throws -> [ArticleSummary] {
         let terms = try SearchTerms(words)
         try updateSearchIndex(progress: progress)
-        let conditions = query.conditions
-        let filter = conditions.sql.map { " AND " + $0 }.joined()
         let columns = (Self.listedFields + [.body]).map(\.rawValue).joined(separator: ", ")
         return try replica.read { reader in
+            let conditions = try query.conditions(reader)
+            let filter = conditions.sql.map { " AND " + $0 }.joined()
             let hits = try reader.query(
                 """
                 SELECT d.id FROM search
@@ -67,9 +67,29 @@ extension NewsStore {
     }
 
     private func prepareSearchTables() throws {
+        guard try replica.read({ try Self.searchForm(in: $0) }) != SearchText.form else { return }
+        try replica.write { writer in
+            // Another process may have been here in between.
+            guard try Self.searchForm(in: writer) != SearchText.form else { return }
+            try Self.makeSearchTables(in: writer)
+        }
+    }
+
+    /// Makes the index's tables, empty, in the place of any that are there.
+    static func makeSearchTables(in writer: Writer) throws {
+        for table in ["search", "search_documents", "search_state"] {
+            try writer.execute("DROP TABLE IF EXISTS \(table)")
+        }
+        for statement in NewsTables.searchSchema { try writer.execute(statement) }
+        try setState("form", .integer(SearchText.form), in: writer)
+    }
+
+    /// The rules that the index was made by; nil where there is none.
+    static func searchForm(in reader: Reader) throws -> Int64? {
         let exists = "SELECT 1 FROM sqlite_master WHERE name = 'search_state'"
-        guard try replica.read({ try $0.query(exists).isEmpty }) else { return }
-        try replica.write { writer in for statement in NewsTables.searchSchema { try writer.execute(statement) } }
+        guard try !reader.query(exists).isEmpty else { return nil }
+        // The first form was not noted.
+        return try state("form", in: reader).integerValue ?? 1
     }
 
     // MARK: Following the feed
@@ -154,7 +174,7 @@ extension NewsStore {
             """, [.integer(document), id.sqlValue, .integer(content)])
         try writer.execute(
             "INSERT INTO search(rowid, headline, summary, body, credits) VALUES(?, ?, ?, ?, ?)",
-            [.integer(document)] + columns.map { Value($0) })
+            [.integer(document)] + columns.map { Value(SearchText.words(in: $0).joined(separator: " ")) })
         try setState("next_document", .integer(document + 1), in: writer)
     }
 

@@ -2,8 +2,6 @@
 //
 // Invariant: every word of the person reaches FTS5 inside quotes, so no input is a syntax error or an operator.
 
-internal import Foundation
-
 /// A piece of text around a match.
 public struct Snippet: Hashable, Sendable {
     /// A run of text, marked or not.
@@ -22,14 +20,17 @@ public struct Snippet: Hashable, Sendable {
 
 /// What is searched for.
 struct SearchTerms: Hashable {
-    /// A word or a phrase, as tokens in the index's own folding.
+    /// What was typed between spaces, or in quotes: words that stand together.
     struct Term: Hashable {
-        let tokens: [String]
+        let words: [String]
+        /// The last of them may be only the beginning of one.
         let isPrefix: Bool
     }
 
     /// More is no search but a paste.
     static let termLimit = 64
+    /// Of scripts without spaces every letter is a word.
+    static let wordLimit = 512
 
     let terms: [Term]
     /// All terms must occur; the last word may be only the beginning of one.
@@ -49,29 +50,45 @@ struct SearchTerms: Hashable {
                 chunks += words.map { (String($0), false) }
             }
         }
-        let terms = chunks.map { ($0, tokens(in: $0.text).map(\.folded)) }.filter { !$0.1.isEmpty }
+        let terms = chunks.map { ($0, SearchText.words(in: $0.text)) }.filter { !$0.1.isEmpty }
         guard let last = terms.last else {
             throw NewsError(
                 .badArgument, operation: "search", object: "\"\(text.prefix(40))\"", cause: "there is no word in it",
                 nextStep: "Search for at least one letter or digit.")
         }
-        guard terms.count <= Self.termLimit else {
+        let wordCount = terms.reduce(0) { $0 + $1.1.count }
+        guard terms.count <= Self.termLimit, wordCount <= Self.wordLimit else {
             throw NewsError(
-                .badArgument, operation: "search", object: "\(terms.count) words",
-                cause: "a search takes at most \(Self.termLimit)", nextStep: "Search for fewer words.")
+                .badArgument, operation: "search", object: "\(wordCount) words",
+                cause:
+                    "a search takes at most \(Self.termLimit), and \(Self.wordLimit) letters of a script without spaces",
+                nextStep: "Search for fewer words.")
         }
         let isLastPrefix = !last.0.isQuoted
         self.terms = terms.enumerated().map { index, term in
-            Term(tokens: term.1, isPrefix: isLastPrefix && index == terms.count - 1)
+            Term(words: term.1, isPrefix: isLastPrefix && index == terms.count - 1)
         }
         expression = self.terms.map { term in
-            "\"\(term.tokens.joined(separator: " "))\"" + (term.isPrefix ? " *" : "")
+            "\"\(term.words.joined(separator: " "))\"" + (term.isPrefix ? " *" : "")
         }.joined(separator: " ")
     }
 
-    private func matches(_ token: String) -> Int? {
-        terms.firstIndex { term in
-            term.tokens.contains(token) || (term.isPrefix && term.tokens.last.map(token.hasPrefix) == true)
+    /// A term where it occurs, by the tokens that it takes.
+    private struct Hit {
+        let term: Int
+        let tokens: Range<Int>
+
+        func place(in all: [SearchText.Token]) -> Range<String.Index> {
+            all[tokens.lowerBound].range.lowerBound..<all[tokens.upperBound - 1].range.upperBound
+        }
+    }
+
+    private func hits(in tokens: [SearchText.Token]) -> [Hit] {
+        tokens.indices.compactMap { first in
+            for (number, term) in terms.enumerated() {
+                if let end = term.end(from: first, in: tokens) { return Hit(term: number, tokens: first..<end) }
+            }
+            return nil
         }
     }
 
@@ -87,21 +104,21 @@ struct SearchTerms: Hashable {
         let text = TextDecoding.collapsed(
             body.utf8.count > Self.snippetScanBytes
                 ? String(decoding: body.utf8.prefix(Self.snippetScanBytes), as: UTF8.self) : body)
-        let tokens = tokens(in: text)
+        let tokens = SearchText.tokens(in: text)
         guard !tokens.isEmpty else { return nil }
-        let hits = tokens.indices.compactMap { index in matches(tokens[index].folded).map { (index: index, term: $0) } }
+        let hits = hits(in: tokens)
         var best = (index: 0, count: 0)
         for (position, hit) in hits.enumerated() {
-            let near = hits[position...].prefix { $0.index < hit.index + Self.tokensAfter }
+            let near = hits[position...].prefix { $0.tokens.lowerBound < hit.tokens.lowerBound + Self.tokensAfter }
             let count = Set(near.map(\.term)).count
-            if count > best.count { best = (hit.index, count) }
+            if count > best.count { best = (hit.tokens.lowerBound, count) }
         }
         let first = max(0, best.index - Self.tokensBefore)
         let last = min(tokens.count - 1, best.index + Self.tokensAfter)
         let start = first == 0 ? text.startIndex : tokens[first].range.lowerBound
         let end = last == tokens.count - 1 ? text.endIndex : tokens[last].range.upperBound
-        let shown = hits.filter { $0.index >= first && $0.index <= last }.map { tokens[$0.index].range }
-        var pieces = Self.pieces(text[start..<end], marking: shown)
+        let shown = hits.filter { $0.tokens.lowerBound >= first && $0.tokens.upperBound <= last + 1 }
+        var pieces = Self.pieces(text[start..<end], marking: shown.map { $0.place(in: tokens) })
         if first > 0 { pieces.insert(Snippet.Piece(text: "… ", isMatch: false), at: 0) }
         if last < tokens.count - 1 { pieces.append(Snippet.Piece(text: " …", isMatch: false)) }
         return Snippet(pieces: pieces)
@@ -110,14 +127,14 @@ struct SearchTerms: Hashable {
     /// The whole of a line with the terms marked in it.
     func marked(_ line: String) -> Snippet {
         let text = TextDecoding.collapsed(line)
-        let matches = tokens(in: text).filter { self.matches($0.folded) != nil }.map(\.range)
-        return Snippet(pieces: Self.pieces(text[...], marking: matches))
+        let tokens = SearchText.tokens(in: text)
+        return Snippet(pieces: Self.pieces(text[...], marking: hits(in: tokens).map { $0.place(in: tokens) }))
     }
 
     private static func pieces(_ text: Substring, marking matches: [Range<String.Index>]) -> [Snippet.Piece] {
         var pieces: [Snippet.Piece] = []
         var at = text.startIndex
-        for range in matches {
+        for range in matches where range.lowerBound >= at {
             if at < range.lowerBound {
                 pieces.append(Snippet.Piece(text: String(text[at..<range.lowerBound]), isMatch: false))
             }
@@ -129,43 +146,20 @@ struct SearchTerms: Hashable {
     }
 }
 
-/// Runs of letters, digits and marks, as FTS5's `unicode61` cuts them, folded as `remove_diacritics 2` folds them.
-private func tokens(in text: String) -> [(folded: String, range: Range<String.Index>)] {
-    var tokens: [(folded: String, range: Range<String.Index>)] = []
-    let scalars = text.unicodeScalars
-    var start: String.Index?
-    func end(at index: String.Index) {
-        if let first = start {
-            let folded = folded(text[first..<index])
-            if !folded.isEmpty { tokens.append((folded, first..<index)) }
+extension SearchTerms.Term {
+    /// Where the term ends that begins with a token; nil where it does not stand there.
+    fileprivate func end(from first: Int, in tokens: [SearchText.Token]) -> Int? {
+        var matched = 0
+        for index in first..<tokens.count {
+            for word in tokens[index].words {
+                let isLast = matched == words.count - 1
+                guard word == words[matched] || (isLast && isPrefix && word.hasPrefix(words[matched])) else {
+                    return nil
+                }
+                matched += 1
+                if isLast { return index + 1 }
+            }
         }
-        start = nil
+        return nil
     }
-    for index in scalars.indices {
-        if isTokenScalar(scalars[index]) { start = start ?? index } else { end(at: index) }
-    }
-    end(at: scalars.endIndex)
-    return tokens
-}
-
-private func isTokenScalar(_ scalar: Unicode.Scalar) -> Bool {
-    if scalar.isASCII {
-        return ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar)
-    }
-    switch scalar.properties.generalCategory {
-    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber,
-        .letterNumber, .otherNumber, .nonspacingMark, .spacingMark, .enclosingMark, .privateUse:
-        return true
-    default: return false
-    }
-}
-
-private func folded(_ token: Substring) -> String {
-    if token.utf8.allSatisfy({ $0 < 0x80 }) { return token.lowercased() }
-    var result = String.UnicodeScalarView()
-    for scalar in token.lowercased().decomposedStringWithCanonicalMapping.unicodeScalars
-    where scalar.properties.canonicalCombiningClass == .notReordered {
-        result.append(scalar)
-    }
-    return String(result)
 }

@@ -7,17 +7,15 @@ public import ReplicaStore
 internal import ReplicationModel
 
 extension NewsStore {
-    /// Adds to a report what is out of step; nothing where the index was never made.
+    /// Adds to a report what is out of step; nothing where the index was never made, or is to be made anew by the next search
+    /// because an older program made it.
     ///
     /// - Parameter progress: told articles done, of how many.
     public static func verifySearchIndex(
         of replica: Replica, into report: inout VerifyReport,
         progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
     ) throws {
-        guard
-            try replica.read({ try $0.query("SELECT 1 FROM sqlite_master WHERE name = 'search_state'") }).isEmpty
-                == false
-        else { return }
+        guard try replica.read({ try searchForm(in: $0) }) == SearchText.form else { return }
         let suspects: (ids: [RowID], cursor: FeedCursor)
         do {
             suspects = try replica.withScratch { try SearchComparison($0).suspects(progress) }
@@ -45,11 +43,7 @@ extension NewsStore {
 
     /// Makes the search index anew from the articles.
     public func rebuildSearchIndex() throws {
-        try replica.write { writer in
-            for table in ["search", "search_documents", "search_state"] {
-                try writer.execute("DROP TABLE IF EXISTS \(table)")
-            }
-        }
+        try replica.write { try Self.makeSearchTables(in: $0) }
         try updateSearchIndex()
     }
 }
@@ -67,7 +61,7 @@ private struct SearchComparison {
         try scratch.execute(
             """
             CREATE VIRTUAL TABLE fresh USING fts5(headline, summary, body, credits, content = '',
-                tokenize = 'unicode61 remove_diacritics 2')
+                tokenize = "\(SearchText.tokenizer)")
             """)
         try scratch.execute("CREATE VIRTUAL TABLE temp.fresh_terms USING fts5vocab('main', 'fresh', 'instance')")
         try scratch.execute("CREATE VIRTUAL TABLE temp.kept_terms USING fts5vocab('replica', 'search', 'instance')")
@@ -116,7 +110,7 @@ private struct SearchComparison {
         for row in batch {
             try scratch.execute(
                 "INSERT INTO fresh(rowid, headline, summary, body, credits) VALUES (?, ?, ?, ?, ?)",
-                [.integer(row.document)] + row.text.map { Value($0) })
+                [.integer(row.document)] + row.text.map { Value(SearchText.words(in: $0).joined(separator: " ")) })
         }
         let fresh = try sums("fresh_terms")
         try scratch.execute("INSERT INTO fresh(fresh) VALUES ('delete-all')")

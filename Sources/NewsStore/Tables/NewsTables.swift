@@ -60,13 +60,13 @@ public enum NewsTables {
     /// article's rowid, which VACUUM and replication are free to change.
     static let searchSchema: [String] = [
         """
-        CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5(
-            headline, summary, body, credits, content = '', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')
+        CREATE VIRTUAL TABLE search USING fts5(
+            headline, summary, body, credits, content = '', tokenize = "\(SearchText.tokenizer)", prefix = '2 3')
         """,
         """
-        CREATE TABLE IF NOT EXISTS search_documents(
+        CREATE TABLE search_documents(
             document INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, content INTEGER NOT NULL)
         """,
-        "CREATE TABLE IF NOT EXISTS search_state(name TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID",
+        "CREATE TABLE search_state(name TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID",
     ]
 }

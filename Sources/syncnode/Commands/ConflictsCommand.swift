@@ -101,7 +101,7 @@ struct ConflictsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let node = try options.openNodeToWrite()
-            let conflict = try ConflictText.find(id, node)
+            let conflict = try ConflictText.findOpen(id, node)
             try node.replica.keep(conflict)
             try options.print(
                 ["kept": conflict.key], text: "Written back: \(ConflictText.place(conflict)).")
@@ -115,7 +115,7 @@ struct ConflictsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let node = try options.openNodeToWrite()
-            let conflict = try ConflictText.find(id, node)
+            let conflict = try ConflictText.findOpen(id, node)
             try node.replica.accept(conflict)
             try options.print(
                 ["accepted": conflict.key], text: "Accepted: \(ConflictText.place(conflict)).")
@@ -125,7 +125,29 @@ struct ConflictsCommand: AsyncParsableCommand {
 
 enum ConflictText {
     static func find(_ prefix: String, _ node: Node) throws -> Conflict {
-        let matches = try node.replica.conflicts(acknowledged: true).filter { $0.key.hasPrefix(prefix.lowercased()) }
+        try find(prefix, among: node.replica.conflicts(acknowledged: true))
+    }
+
+    /// One that nobody has dealt with: what lost long ago would overwrite everything that was written since.
+    static func findOpen(_ prefix: String, _ node: Node) throws -> Conflict {
+        let all = try node.replica.conflicts(acknowledged: true)
+        let open = try node.replica.conflicts(acknowledged: false)
+        do {
+            return try find(prefix, among: open)
+        } catch let error as CommandFailure where error.status == .noInput {
+            let settled = try find(prefix, among: all)
+            throw CommandFailure(
+                .usage,
+                "\(place(settled)): this conflict is dealt with already; nothing was written. `syncnode conflicts show \(settled.key.prefix(12))` has both values, should the lost one be wanted after all."
+            )
+        }
+    }
+
+    private static func find(_ prefix: String, among conflicts: [Conflict]) throws -> Conflict {
+        guard !prefix.isEmpty else {
+            throw CommandFailure(.usage, "The conflict's id is empty. `syncnode conflicts list` shows them.")
+        }
+        let matches = conflicts.filter { $0.key.hasPrefix(prefix.lowercased()) }
         guard let conflict = matches.first else {
             throw CommandFailure(
                 .noInput, "No conflict has an id that begins with “\(prefix)”. `syncnode conflicts list` shows them.")

@@ -141,7 +141,12 @@ enum PeerExchange {
         case .refused: throw CommandFailure(.refused, text)
         case .protocolError: throw CommandFailure(.badData, text)
         case .interrupted: throw CommandFailure(.tryAgain, text)
-        case .local: throw CommandFailure(.inputOutput, text)
+        case .local:
+            switch failure.trouble {
+            case .busy: throw CommandFailure(.tryAgain, text)
+            case .damaged: throw CommandFailure(.badData, text)
+            case .other: throw CommandFailure(.inputOutput, text)
+            }
         }
     }
 
