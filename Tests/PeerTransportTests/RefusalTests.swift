@@ -61,6 +61,19 @@ import Testing
         }
     }
 
+    /// It is told why as one that offers another is, and not let in and sent home.
+    @Test func noProtocol() async throws {
+        try await withServer { server in
+            let said = try await openSSLClient(server.listener.endpoint, ["-tls1_3"])
+            #expect(said.contains("no application protocol"), "\(said)")
+            #expect(try await server.failures.next().tls?.code == .applicationProtocol)
+            let older = try await openSSLClient(server.listener.endpoint, ["-tls1_2"])
+            #expect(older.contains("protocol version"), "\(older)")
+            #expect(try await server.failures.next().tls?.code == .protocolVersion)
+            try await server.serves()
+        }
+    }
+
     @Test func joiningWhereNobodyIsAdmitted() async throws {
         try await withServer(acceptsJoins: false) { server in
             let authority = server.workspace.authority.certificate

@@ -34,6 +34,23 @@ import Testing
         }
     }
 
+    /// Its proof key is enough to join with.
+    @Test func whatWasLeftUnfinishedIsRemoved() throws {
+        try withScratchDirectory { directory in
+            let store = InvitationStore(path: directory + "/invitations")
+            let (first, _) = try store.create(name: "Graz", role: .reader, now: now, expiresAt: now.plus(day))
+            let left = "\(first.id).json.new-0123456789abcdef"
+            let other = "notes.new-0123456789abcdef"
+            for name in [left, other] {
+                try Data("a proof key".utf8).write(to: URL(fileURLWithPath: store.path + "/" + name))
+            }
+            let (second, _) = try store.create(name: "Linz", role: .reader, now: now, expiresAt: now.plus(day))
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: store.path).sorted()
+                    == ["\(first.id).json", "\(second.id).json", other].sorted())
+        }
+    }
+
     @Test func aProofLetsOneNodeIn() throws {
         try withScratchDirectory { directory in
             let store = InvitationStore(path: directory + "/invitations")

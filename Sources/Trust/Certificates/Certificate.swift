@@ -182,8 +182,9 @@ extension X509Contents {
 
 extension PEM {
     static func firstCertificate(_ text: [UInt8]) throws(CertificateRefusal) -> [UInt8] {
-        guard let block = decode(text, limit: 16).first(where: { $0.label == "CERTIFICATE" }) else {
-            throw CertificateRefusal(.malformed, "the text holds no certificate in PEM; check which file was named")
+        guard let block = decode(text, limit: 16)?.first(where: { $0.label == "CERTIFICATE" }) else {
+            throw CertificateRefusal(
+                .malformed, "the text holds no whole certificate in PEM; check which file was named")
         }
         return block.bytes
     }

@@ -52,10 +52,10 @@ public struct CertificateRequest: Hashable, Sendable {
 
     /// Reads the first request in PEM text.
     public init(pem: [UInt8]) throws(TrustError) {
-        let block = PEM.decode(pem, limit: 4).first { $0.label.hasSuffix("CERTIFICATE REQUEST") }
-        guard let block else {
+        let blocks = PEM.decode(pem, limit: 4)
+        guard let block = blocks?.first(where: { $0.label.hasSuffix("CERTIFICATE REQUEST") }) else {
             throw TrustError(
-                .malformed, "read", "the certificate request", cause: "the text holds no request in PEM",
+                .malformed, "read", "the certificate request", cause: "the text holds no whole request in PEM",
                 nextStep: "check which file was named; `syncnode join --request FILE` makes one")
         }
         try self.init(der: block.bytes)

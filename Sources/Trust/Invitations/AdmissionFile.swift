@@ -23,12 +23,17 @@ public struct AdmissionFile: Hashable, Sendable {
     }
 
     /// Reads such a file.
-    /// - Throws: `malformed`, or what is wrong between certificate and authority. The records are left to
-    ///   `Roster.merging`.
+    /// - Throws: `malformed`, also where a record is damaged, or what is wrong between certificate and authority. What the
+    ///   records say is left to `Roster.merging`.
     public init(pem: [UInt8]) throws(CertificateRefusal) {
-        let blocks = PEM.decode(pem, limit: Self.greatestRecords).filter {
-            $0.label == "CERTIFICATE" || $0.label == Self.revocationLabel
+        let limit = Self.greatestRecords
+        // One more than there may be: what is over is not to be passed over.
+        guard let all = PEM.decode(pem, limit: limit + 1), all.count <= limit else {
+            throw CertificateRefusal(
+                .malformed,
+                "the file is damaged or cut off within a block, or has more than \(limit) of them; carry it over again")
         }
+        let blocks = all.filter { $0.label == "CERTIFICATE" || $0.label == Self.revocationLabel }
         guard blocks.count >= 2, blocks.prefix(2).allSatisfy({ $0.label == "CERTIFICATE" }) else {
             throw CertificateRefusal(
                 .malformed,

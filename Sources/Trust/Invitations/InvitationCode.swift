@@ -72,20 +72,28 @@ public struct InvitationCode: Hashable, Sendable {
         workspace: WorkspaceID, authorityFingerprint: Digest, secret: InvitationSecret, expiresAt: WallClock,
         addresses: [String]
     ) throws(TrustError) {
-        guard (1...Self.greatestAddresses).contains(addresses.count) else {
-            throw Self.malformed(
-                "make", "it has \(addresses.count) addresses, and 1 to \(Self.greatestAddresses) are possible",
-                "name where this node can be reached with --address HOST:PORT")
-        }
-        for address in addresses where !Self.isAddress(address) {
-            throw Self.malformed(
-                "make", "an address in it is not HOST:PORT", "give addresses such as desk.example.org:7440")
-        }
+        try Self.check(addresses: addresses)
         self.workspace = workspace
         self.authorityFingerprint = authorityFingerprint
         self.secret = secret
         self.expiresAt = WallClock(milliseconds: max(expiresAt.milliseconds, 0))
         self.addresses = addresses
+    }
+
+    /// Checks what a code is to carry, before an invitation is made for it.
+    /// - Throws: `malformed` for no address, too many, or one that is not HOST:PORT.
+    public static func check(addresses: [String]) throws(TrustError) {
+        guard (1...greatestAddresses).contains(addresses.count) else {
+            throw malformed(
+                "make", "it has \(addresses.count) addresses, and 1 to \(greatestAddresses) are possible",
+                "name where this node can be reached with --address HOST:PORT")
+        }
+        for address in addresses where !isAddress(address) {
+            throw malformed(
+                "make",
+                "\"\(address)\" is not HOST:PORT in at most \(greatestAddressBytes) printable ASCII characters, with a port from 1 on",
+                "give addresses such as desk.example.org:7440")
+        }
     }
 
     /// Reads a code as a person pasted or typed it: white space and case do not matter. Does not ask what time it is.

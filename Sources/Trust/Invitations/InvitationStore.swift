@@ -48,14 +48,21 @@ public struct InvitationStore: Sendable {
                 if error.code != .alreadyExists { throw error }
             }
         }
-        let contents = try Stored(invitation).encoded()
-        let result = contents.withUnsafeBytes { bytes in
-            Result { () throws(TrustError) in
-                try SecureFile.create(path: file(invitation.id), contents: bytes, mode: 0o600, operation: "invite")
-            }
-        }
-        try result.get()
+        try write(try Stored(invitation).encoded(), to: file(invitation.id), operation: "invite")
         return (invitation, secret)
+    }
+
+    /// Makes a file of this directory, and clears away what a program that broke off left of another: it holds a proof key.
+    private func write(_ contents: [UInt8], to file: String, operation: String) throws(TrustError) {
+        try SecureFile.whileLocked(directory: path, operation: operation) { () throws(TrustError) in
+            SecureFile.removeUnfinishedFiles(in: path) { $0.hasSuffix(".json") || $0.hasSuffix(".used") }
+            let result = contents.withUnsafeBytes { bytes in
+                Result { () throws(TrustError) in
+                    try SecureFile.create(path: file, contents: bytes, mode: 0o600, operation: operation)
+                }
+            }
+            try result.get()
+        }
     }
 
     /// The invitation with this id.
@@ -114,13 +121,9 @@ public struct InvitationStore: Sendable {
             throw refused(.expired, "it was valid until \(rfc3339(invitation.expiresAt))")
         }
         let node = request.publicKey.nodeID
-        let claim = Array("\(node)\n".utf8).withUnsafeBytes { bytes in
-            Result { () throws(TrustError) in
-                try SecureFile.create(
-                    path: usedFile(id), contents: bytes, mode: 0o600, operation: "mark as used the invitation")
-            }
-        }
-        if case .failure(let error) = claim {
+        do {
+            try write(Array("\(node)\n".utf8), to: usedFile(id), operation: "mark as used the invitation")
+        } catch {
             guard error.code == .alreadyExists else { throw error }
             guard try usedBy(id) == node else { throw refused(.alreadyUsed, "another node has used it") }
         }

@@ -28,6 +28,8 @@ public struct IdentityDirectory: Sendable {
         static let certificate = "certificate.pem"
         static let authority = "authority.pem"
         static let authorityKey = "authority-key.pem"
+
+        static func contain(_ name: String) -> Bool { [key, certificate, authority, authorityKey].contains(name) }
     }
 
     /// Makes a new workspace with its authority, and this node as its first, an admin. The directory appears whole or
@@ -65,11 +67,14 @@ public struct IdentityDirectory: Sendable {
 
     /// The same, for a node that asks for its first certificate or, being a member, for one that lasts longer.
     public static func prepareToAsk(path: String) throws(TrustError) -> IdentityDirectory {
-        guard !SecureFile.exists(path + "/" + Names.key) else { return try open(path: path) }
+        guard !exists(path: path) else { return try open(path: path) }
         let key = SigningKey.generate()
         try make(path: path) { directory throws(TrustError) in try key.save(path: directory + Names.key) }
         return try open(path: path)
     }
+
+    /// Whether there is an identity, of a member or of a node that waits.
+    public static func exists(path: String) -> Bool { SecureFile.exists(path + "/" + Names.key) }
 
     /// Reads an identity and checks that its parts belong together and are not open to others. Does not ask what time it
     /// is.
@@ -82,8 +87,15 @@ public struct IdentityDirectory: Sendable {
                 try AuthorityCertificate(pem: pem)
             }
         }
-        // A crash while a certificate was installed may have left the authority alone: the node still waits.
-        if let authority = identity.authority, SecureFile.exists(identity.file(Names.certificate)) {
+        // A crash while a certificate was installed may have left the authority alone: the node still waits. The certificate
+        // alone no crash leaves; to take that for a node that waits would let another certificate take its place.
+        if SecureFile.exists(identity.file(Names.certificate)) {
+            guard let authority = identity.authority else {
+                throw TrustError(
+                    .malformed, "open the identity directory", path,
+                    cause: "certificate.pem is there, and the authority.pem that it came with is not",
+                    nextStep: "restore authority.pem from the backup; every member of the workspace has the same one")
+            }
             let certificate = try identity.read(Names.certificate) { pem throws(CertificateRefusal) in
                 try Certificate(pem: pem)
             }
@@ -109,16 +121,43 @@ public struct IdentityDirectory: Sendable {
     ///   than the one this node believes.
     public mutating func install(_ certificate: Certificate, authority: AuthorityCertificate) throws(TrustError) {
         try check(certificate, authority)
-        if let present = self.authority, self.certificate != nil, present != authority {
-            throw TrustError(
-                .mismatch, "install the certificate of", "\"\(certificate.name)\"",
-                cause: "it comes from another authority than this node's (\(present.fingerprint))",
-                nextStep: "use another --data directory for another workspace")
+        try Self.removeUnfinished(beside: path)
+        try whileLocked("install the certificate in") { () throws(TrustError) in
+            // As it is now: another program may have installed one meanwhile.
+            let current = try Self.open(path: path)
+            if let present = current.authority, current.certificate != nil, present != authority {
+                throw TrustError(
+                    .mismatch, "install the certificate of", "\"\(certificate.name)\"",
+                    cause: "it comes from another authority than this node's (\(present.fingerprint))",
+                    nextStep: "use another --data directory for another workspace")
+            }
+            try Self.write(authority.pem, file(Names.authority))
+            try Self.write(certificate.pem, file(Names.certificate))
         }
-        try Self.write(authority.pem, file(Names.authority))
         self.authority = authority
-        try Self.write(certificate.pem, file(Names.certificate))
         self.certificate = certificate
+    }
+
+    /// Runs `body` while nobody else, in this process or another, does so: what it asks of the roster is still so when it
+    /// writes. Whoever has the lock must not ask for it again.
+    public func alone<Result>(_ operation: String, _ body: () throws -> Result) throws -> Result {
+        try SecureFile.whileLocked(directory: path, operation: operation, anyway: body)
+    }
+
+    private func whileLocked(_ operation: String, _ body: () throws(TrustError) -> Void) throws(TrustError) {
+        try SecureFile.whileLocked(directory: path, operation: operation) { () throws(TrustError) in
+            SecureFile.removeUnfinishedFiles(in: path, of: Names.contain)
+            try body()
+        }
+    }
+
+    /// Private keys that a program left behind which broke off while it made an identity here.
+    private static func removeUnfinished(beside path: String) throws(TrustError) {
+        try SecureFile.whileLocked(
+            directory: SecureFile.directory(of: path), operation: "open the identity directory"
+        ) { () throws(TrustError) in
+            SecureFile.removeUnfinishedDirectories(beside: path, holding: Names.contain)
+        }
     }
 
     /// The certificate and the authority of a node that has been admitted.
@@ -184,14 +223,18 @@ public struct IdentityDirectory: Sendable {
     /// Fills a directory beside `path` and gives it that name when everything in it is on disk.
     private static func make(path: String, _ fill: (String) throws(TrustError) -> Void) throws(TrustError) {
         let operation = "make the identity directory"
-        let temporary = path + ".new-" + Hexadecimal.encode(SecureRandom.bytes(8))
-        try SecureFile.createDirectory(path: temporary, operation: operation)
-        do {
-            try fill(temporary + "/")
-            try SecureFile.moveDirectory(temporary, to: path, operation: operation)
-        } catch {
-            SecureFile.removeDirectory(temporary)
-            throw error
+        // Whoever finds another's half-made directory under this lock, finds one that nobody is making any more.
+        try SecureFile.whileLocked(directory: SecureFile.directory(of: path), operation: operation) {
+            () throws(TrustError) in
+            SecureFile.removeUnfinishedDirectories(beside: path, holding: Names.contain)
+            let temporary = try SecureFile.createUnfinishedDirectory(beside: path, operation: operation)
+            do throws(TrustError) {
+                try fill(temporary + "/")
+                try SecureFile.moveDirectory(temporary, to: path, operation: operation)
+            } catch {
+                SecureFile.removeDirectory(temporary)
+                throw error
+            }
         }
     }
 }

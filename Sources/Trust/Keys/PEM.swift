@@ -1,6 +1,7 @@
 // PEM (RFC 7468): the text form in which certificates, requests and revocations are kept and carried.
 //
-// Invariant: what `encode` writes, `decode` reads back; bytes outside the blocks are ignored, as the RFC wants.
+// Invariant: what `encode` writes, `decode` reads back, all of it or nothing; bytes outside the blocks are ignored, as the
+// RFC wants.
 
 internal import COpenSSL
 
@@ -23,12 +24,18 @@ enum PEM {
 
     /// Blocks of no bytes are left out: nothing has such an encoding, and OpenSSL would not write one.
     /// - Parameter limit: at most this many blocks are read.
-    static func decode(_ text: [UInt8], limit: Int) -> [Block] {
+    /// - Returns: nil where a block begins and cannot be read: what comes after it would be lost without a word.
+    static func decode(_ text: [UInt8], limit: Int) -> [Block]? {
         OpenSSL.call {
             text.withUnsafeBytes { bytes in
                 var blocks: [Block] = []
-                guard let bio = memoryBIO(reading: bytes) else { return blocks }
-                while blocks.count < limit, let block = next(in: bio.pointer) {
+                guard let bio = memoryBIO(reading: bytes) else { return nil }
+                while blocks.count < limit {
+                    guard let block = next(in: bio.pointer) else {
+                        let error = ERR_peek_last_error()
+                        let isEnd = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE
+                        return isEnd ? blocks : nil
+                    }
                     if !block.bytes.isEmpty { blocks.append(block) }
                 }
                 return blocks
@@ -36,6 +43,7 @@ enum PEM {
         }
     }
 
+    /// Nil at the end, and where a block is damaged; OpenSSL's last error tells which.
     private static func next(in bio: OpaquePointer) -> Block? {
         var name: UnsafeMutablePointer<CChar>?
         var header: UnsafeMutablePointer<CChar>?

@@ -90,6 +90,95 @@ enum SecureFile {
         rmdir(path)
     }
 
+    // MARK: One at a time
+
+    /// Runs `body` while no other process, and no other thread of this one, does so for the same directory. The system takes
+    /// the lock back when its holder ends, however that was. Whoever has it must not ask for it again.
+    static func whileLocked<Result>(
+        directory path: String, operation: String, _ body: () throws(TrustError) -> Result
+    ) throws(TrustError) -> Result {
+        let file = try lock(directory: path, operation: operation)
+        defer { close(file) }
+        return try body()
+    }
+
+    /// The same, for a body that may fail in other ways.
+    static func whileLocked<Result>(
+        directory path: String, operation: String, anyway body: () throws -> Result
+    ) throws -> Result {
+        let file = try lock(directory: path, operation: operation)
+        defer { close(file) }
+        return try body()
+    }
+
+    /// - Returns: what is to be closed afterwards.
+    private static func lock(directory path: String, operation: String) throws(TrustError) -> Int32 {
+        let file = try open(path, O_RDONLY | O_DIRECTORY, operation)
+        while flock(file, LOCK_EX) != 0 {
+            guard errno == EINTR else {
+                let error = failure(operation, path)
+                close(file)
+                throw error
+            }
+        }
+        return file
+    }
+
+    /// Removes the unfinished files that a program which broke off left in a directory, private keys among them: those of
+    /// this user whose names `writeTemporary` made for one of the names that `isOurs` knows. The directory is locked, and who
+    /// writes such files holds that lock. Where one cannot be removed, it stays.
+    static func removeUnfinishedFiles(in directory: String, of isOurs: (String) -> Bool) {
+        for name in (try? names(inDirectory: directory, operation: "tidy")) ?? [] {
+            let path = directory + "/" + name
+            guard let whole = wholeName(ofUnfinished: name), isOurs(whole), isOwn(path, S_IFREG) else { continue }
+            unlink(path)
+        }
+    }
+
+    /// The same for unfinished directories beside `path`, where everything in them is a file that `isOurs` knows, finished or
+    /// not. The directory above is locked.
+    static func removeUnfinishedDirectories(beside path: String, holding isOurs: (String) -> Bool) {
+        let parent = directory(of: path)
+        let wanted = path.split(separator: "/").last.map(String.init)
+        for name in (try? names(inDirectory: parent, operation: "tidy")) ?? []
+        where wholeName(ofUnfinished: name) == wanted {
+            let unfinished = parent + "/" + name
+            guard isOwn(unfinished, S_IFDIR), let files = try? names(inDirectory: unfinished, operation: "tidy"),
+                files.allSatisfy({ isOurs(wholeName(ofUnfinished: $0) ?? $0) && isOwn(unfinished + "/" + $0, S_IFREG) })
+            else { continue }
+            removeDirectory(unfinished)
+        }
+    }
+
+    private static func unfinishedName(_ path: String) -> String {
+        path + unfinishedMark + Hexadecimal.encode(SecureRandom.bytes(unfinishedDigits / 2))
+    }
+
+    /// The name that a file or directory of this name was to get; nil where it is none that `unfinishedName` made.
+    private static func wholeName(ofUnfinished name: String) -> String? {
+        let (digits, rest) = (name.utf8.suffix(unfinishedDigits), name.utf8.dropLast(unfinishedDigits))
+        guard digits.count == unfinishedDigits, digits.allSatisfy({ "0123456789abcdef".utf8.contains($0) }),
+            rest.suffix(unfinishedMark.utf8.count).elementsEqual(unfinishedMark.utf8)
+        else { return nil }
+        return String(rest.dropLast(unfinishedMark.utf8.count))
+    }
+
+    private static let unfinishedMark = ".new-"
+    private static let unfinishedDigits = 16
+
+    /// Whether it is of this kind, and this user's; a link is neither file nor directory.
+    private static func isOwn(_ path: String, _ kind: mode_t) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == kind && status.st_uid == geteuid()
+    }
+
+    /// Makes a directory beside `path` that only this user can enter, to be filled and given that name.
+    static func createUnfinishedDirectory(beside path: String, operation: String) throws(TrustError) -> String {
+        let unfinished = unfinishedName(path)
+        try createDirectory(path: unfinished, operation: operation)
+        return unfinished
+    }
+
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     /// The names in a directory, sorted, without "." and "..".
@@ -130,10 +219,15 @@ enum SecureFile {
     }
 
     static func syncDirectory(of path: String, _ operation: String) throws(TrustError) {
-        let parent = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let parent = directory(of: path)
         let directory = try open(parent, O_RDONLY | O_DIRECTORY, operation)
         defer { close(directory) }
         guard fsync(directory) == 0 else { throw failure(operation, parent) }
+    }
+
+    /// The directory that something is in.
+    static func directory(of path: String) -> String {
+        path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     }
 
     private static func open(_ path: String, _ flags: Int32, _ operation: String) throws(TrustError) -> Int32 {
@@ -188,7 +282,7 @@ enum SecureFile {
     private static func writeTemporary(
         beside path: String, _ contents: UnsafeRawBufferPointer, _ mode: mode_t, _ operation: String
     ) throws(TrustError) -> String {
-        let temporary = path + ".new-" + Hexadecimal.encode(SecureRandom.bytes(8))
+        let temporary = unfinishedName(path)
         let file = Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
         guard file >= 0 else { throw failure(operation, temporary) }
         var written = 0

@@ -93,6 +93,7 @@ public final class TLSContext: @unchecked Sendable {
             { session, chosen, chosenCount, offered, offeredCount, _ in
                 selectProtocol(session, chosen, chosenCount, offered, offeredCount)
             }, nil)
+        SSL_CTX_set_client_hello_cb(context.pointer, { session, alert, _ in checkHello(session, alert) }, nil)
         self.context = context
         self.verification = verification
         self.acceptsJoins = acceptsJoins
@@ -193,6 +194,18 @@ private func verificationError(_ code: CertificateRefusal.Code) -> Int32 {
     case .otherAuthority, .otherWorkspace: X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
     default: X509_V_ERR_CERT_REJECTED
     }
+}
+
+/// OpenSSL's question whether to go on with a client. It asks which protocol is spoken only where the client offers any; one
+/// that offers none would get its session, and a goodbye. One that knows no TLS 1.3 is told that first.
+private func checkHello(_ session: OpaquePointer?, _ alert: UnsafeMutablePointer<Int32>?) -> Int32 {
+    func has(_ kind: Int32) -> Bool { SSL_client_hello_get0_ext(session, UInt32(kind), nil, nil) == 1 }
+    guard has(TLSEXT_TYPE_supported_versions), !has(TLSEXT_TYPE_application_layer_protocol_negotiation) else {
+        return SSL_CLIENT_HELLO_SUCCESS
+    }
+    engine(of: session)?.offersNoProtocol = true
+    alert?.pointee = TLS1_AD_NO_APPLICATION_PROTOCOL
+    return SSL_CLIENT_HELLO_ERROR
 }
 
 /// OpenSSL's question which of the protocols that a client offers is spoken.

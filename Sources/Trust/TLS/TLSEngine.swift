@@ -47,6 +47,8 @@ public final class TLSEngine {
     let context: TLSContext
     /// Why the peer's certificate was refused, left here by the callback.
     var refusal: CertificateRefusal?
+    /// The client named no protocol at all; left here by the callback.
+    var offersNoProtocol = false
     private let session: Owned<OpaquePointer>
     private let input: OpaquePointer
     private let output: OpaquePointer
@@ -244,6 +246,7 @@ public final class TLSEngine {
         let result = SSL_do_handshake(session.pointer)
         guard result == 1 else {
             if SSL_get_error(session.pointer, result) == SSL_ERROR_WANT_READ { return }
+            if offersNoProtocol { throw fail(.otherProtocol) }
             throw fail(refusal.map(TLSFailure.refused) ?? failureFromErrors())
         }
         var name: UnsafePointer<UInt8>?
