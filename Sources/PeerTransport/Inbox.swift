@@ -1,6 +1,6 @@
 // Frames that arrived and were not asked for yet, between the event loop and the one task that reads.
 //
-// Invariant: frames leave in the order they came; after the end nothing comes; reading goes on only while there is room
+// Invariant: frames leave in the order they came; after the end nothing comes; reading is asked for only while there is room
 // or somebody waits.
 internal import NIOCore
 

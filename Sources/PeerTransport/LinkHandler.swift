@@ -1,6 +1,7 @@
 // The life of one connection on its event loop: handshake, frames, goodbye.
 //
-// Invariant: no frame is cut out of the stream before the peer is proven, and the socket is read only on demand.
+// Invariant: no frame is cut out of the stream before the peer is proven, and the socket is read only on demand, but for what
+// the kernel still holds when the peer has closed its side (see `TransportLimits`).
 internal import NIOCore
 internal import Synchronization
 internal import Trust

@@ -18,7 +18,8 @@ public struct PeerDialer: Sendable {
     }
 
     /// Connects, and returns when the handshake is done and the peer proven. Of a name's addresses each is tried, IPv6 and
-    /// IPv4 in turn, the next one 250 ms after the one before (RFC 8305).
+    /// IPv4 in turn, the next one 250 ms after the one before (RFC 8305). An IP address is dialled as it stands, and no name
+    /// but its own keeps a dial waiting.
     ///
     /// The peer may still refuse this node's certificate; that comes out of the link (RFC 8446, 4.4.2).
     /// - Throws: `TransportError`; `CancellationError` at once where the task is cancelled.
@@ -62,18 +63,30 @@ private final class Dial: Sendable {
 
     func start(_ bootstrap: ClientBootstrap, context: TLSContext, offering: SessionProtocol) {
         guard isRunning else { return }
-        // Each step has a limit of its own; this one is for what lies between and beside them, as a name's look-up.
+        // Each step has a limit of its own; this one is for what lies between and beside them.
         let milliseconds = limits.connectMilliseconds + limits.handshakeMilliseconds + Self.slackMilliseconds
         let deadline = promise.futureResult.eventLoop.scheduleTask(in: .milliseconds(Int64(milliseconds))) {
             self.giveUp(TransportError.dialTimeout(self.endpoint, milliseconds: milliseconds))
         }
         promise.futureResult.whenComplete { _ in deadline.cancel() }
-        bootstrap.connect(host: endpoint.host, port: endpoint.port).whenComplete { result in
+        let (connected, resolver) = connect(bootstrap)
+        connected.whenComplete { result in
             switch result {
+            case .failure(ChannelError.connectTimeout) where resolver?.isWaiting == true:
+                self.finish(.failure(TransportError.lookupTimeout(self.endpoint, self.limits.connectMilliseconds)))
             case .failure(let error): self.finish(.failure(connectError(error, self.endpoint, self.limits)))
             case .success(let channel): self.connected(channel, context: context, offering: offering)
             }
         }
+    }
+
+    /// - Returns: also who looks the name up, where it is one.
+    private func connect(_ bootstrap: ClientBootstrap) -> (EventLoopFuture<any Channel>, DialResolver?) {
+        if let address = try? SocketAddress(ipAddress: endpoint.host, port: endpoint.port) {
+            return (bootstrap.connect(to: address), nil)
+        }
+        let resolver = DialResolver(loop: promise.futureResult.eventLoop)
+        return (bootstrap.resolver(resolver).connect(host: endpoint.host, port: endpoint.port), resolver)
     }
 
     func cancel() { giveUp(CancellationError()) }
@@ -143,12 +156,23 @@ private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: Tr
         .timedOut,
         "cannot connect to \(endpoint): no answer within \(limits.connectMilliseconds) ms; "
             + "check the address, and the firewalls between")
+    func unreachable(_ causes: String, isExhausted: Bool) -> TransportError {
+        unreachable(
+            causes,
+            isExhausted
+                ? "this node has too much open; raise its limit of open files, or try again later"
+                : "check that a syncnode listens there, and on this port")
+    }
     switch error {
     case ChannelError.connectTimeout: return timeout
+    case let error as IOError:
+        return unreachable(ChannelSetup.reason(error), isExhausted: isExhaustion(error.errnoCode))
     case let error as NIOConnectionError:
         guard !error.connectionErrors.isEmpty else {
+            let reason = (error.dnsAError as? LookupFailure).map { " (\($0.reason))" } ?? ""
             return unreachable(
-                "the name \"\(error.host)\" has no address", "check how it is spelled, and that names can be looked up")
+                "the name \"\(error.host)\" has no address\(reason)",
+                "check how it is spelled, and that names can be looked up")
         }
         if error.connectionErrors.allSatisfy({ if case ChannelError.connectTimeout = $0.error { true } else { false } })
         {
@@ -161,11 +185,7 @@ private func connectError(_ error: any Error, _ endpoint: Endpoint, _ limits: Tr
         let isExhausted = error.connectionErrors.contains {
             ($0.error as? IOError).map { isExhaustion($0.errnoCode) } == true
         }
-        return unreachable(
-            causes.joined(separator: ", "),
-            isExhausted
-                ? "this node has too much open; raise its limit of open files, or try again later"
-                : "check that a syncnode listens there, and on this port")
+        return unreachable(causes.joined(separator: ", "), isExhausted: isExhausted)
     default:
         return unreachable(ChannelSetup.reason(error), "check the address and the network")
     }
@@ -175,8 +195,14 @@ extension TransportError {
     fileprivate static func dialTimeout(_ endpoint: Endpoint, milliseconds: Int) -> TransportError {
         TransportError(
             .timedOut,
-            "cannot connect to \(endpoint): no session within \(milliseconds) ms; check the address, how names are looked up, and the network"
-        )
+            "cannot connect to \(endpoint): no session within \(milliseconds) ms; check the address and the network")
+    }
+
+    fileprivate static func lookupTimeout(_ endpoint: Endpoint, _ milliseconds: Int) -> TransportError {
+        TransportError(
+            .timedOut,
+            "cannot connect to \(endpoint): the look-up of \"\(endpoint.host)\" did not end within \(milliseconds) ms; "
+                + "check this machine's name servers, or dial the peer's IP address")
     }
 
     fileprivate static func nobody(at endpoint: Endpoint) -> TransportError {

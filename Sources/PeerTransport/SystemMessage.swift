@@ -1,6 +1,6 @@
 // What the system's error numbers mean.
 //
-// Invariant: the only place of this target that speaks to the C library.
+// Invariant: beside the look-up of names, the only place of this target that speaks to the C library.
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)

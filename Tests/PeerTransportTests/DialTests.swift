@@ -44,6 +44,40 @@ import Testing
         }
     }
 
+    /// More names than are looked up at once, each several times: whoever asked gets the answer to its question. Names that
+    /// are short for an address (inet_aton(3)) are known without a name server.
+    @Test func manyNamesAtOnce() async throws {
+        let server = try await StrangeServer()
+        let port = server.endpoint.port
+        await server.close()
+        let answered = try await withThrowingTaskGroup(of: Bool.self) { tasks in
+            for index in 0..<200 {
+                tasks.addTask {
+                    let last = index % 100 + 1
+                    let failure = try await failure(dialling: Endpoint(host: "127.\(last)", port: port))
+                    return failure?.description.contains(
+                        "127.\(last):\(port): 127.0.0.\(last):\(port): Connection refused")
+                        == true
+                }
+            }
+            return try await tasks.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+        }
+        #expect(answered == 200)
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1", "::ffff:127.0.0.1", "fe80::1%lo"]) func anAddressIsNoName(_ host: String)
+        async throws
+    {
+        let server = try await StrangeServer()
+        let endpoint = Endpoint(host: host, port: server.endpoint.port)
+        await server.close()
+        let failure = try await failure(dialling: endpoint)
+        #expect(failure?.code == .unreachable)
+        #expect(failure?.description.hasPrefix("cannot connect to \(endpoint): ") == true)
+        #expect(failure?.description.contains("the name") == false, "\(failure?.description ?? "")")
+        #expect(failure?.description.hasSuffix("check that a syncnode listens there, and on this port") == true)
+    }
+
     @Test func givingUp() async throws {
         let server = try await StrangeServer()
         let workspace = try Workspace()
