@@ -1,7 +1,7 @@
 // Becoming and making members: a workspace's first node, invitations, joining with and without a network, revocation.
 //
-// Invariant: a node's identity is on disk before its replica is made, and the certificate of a new member is in the
-// roster before it is handed out.
+// Invariant: a node's identity is on disk before its replica is made, and what was broken off between the two goes on when it
+// is repeated; the certificate of a new member is in the roster before it is handed out.
 
 internal import Foundation
 internal import PeerTransport
@@ -20,10 +20,34 @@ extension Node {
         _ directory: String, workspace: String, name: String, tables: [Table],
         clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
-        try makeDirectory(directory)
-        let identity = try IdentityDirectory.initialize(
-            path: identityPath(directory), workspaceName: workspace, nodeName: name, now: clock())
+        let premises = Premises(directory)
+        let identity: IdentityDirectory
+        if premises.hasIdentity {
+            identity = try openIdentity(directory)
+            try check(identity, isOfTheSame: workspace, name, premises)
+        } else {
+            try premises.checkMayMakeIdentity(to: "make a workspace in")
+            try makeDirectory(directory)
+            identity = try IdentityDirectory.initialize(
+                path: identityPath(directory), workspaceName: workspace, nodeName: name, now: clock())
+        }
         return try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+    }
+
+    /// Throws unless making this workspace was broken off before it had a replica: then it goes on.
+    private static func check(
+        _ identity: IdentityDirectory, isOfTheSame workspace: String, _ name: String, _ premises: Premises
+    ) throws {
+        let operation = "make a workspace in"
+        guard let certificate = identity.certificate, let authority = identity.authority else {
+            throw TrustError(
+                .alreadyExists, operation, premises.directory,
+                cause: "there is a node already, which waits to be admitted to another",
+                nextStep: "go on with `syncnode join`, or use another --data directory")
+        }
+        guard !premises.hasReplica, !premises.hadReplica, identity.holdsAuthority, certificate.name == name,
+            authority.name == workspace
+        else { throw premises.alreadyMember(certificate, of: authority, to: operation) }
     }
 
     private static func makeDirectory(_ directory: String) throws {
@@ -47,26 +71,26 @@ extension Node {
     ) throws -> Node {
         let identity = try openIdentity(directory)
         let addresses = try peers.map { try Endpoint($0).description }
-        let node = try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
-        try node.replica.noteRecovery()
+        let node = try makeReplica(directory, identity, records: [], isLost: true, tables: tables, clock: clock)
         for address in addresses { try node.replica.addAddress(address) }
         return node
     }
 
+    /// - Parameter isLost: whether the node had a replica; nil: as its high-water mark says.
     private static func makeReplica(
-        _ directory: String, _ identity: IdentityDirectory, records: [[UInt8]], tables: [Table],
+        _ directory: String, _ identity: IdentityDirectory, records: [[UInt8]], isLost: Bool? = nil, tables: [Table],
         clock: @escaping @Sendable () -> WallClock
     ) throws -> Node {
         let (certificate, authority) = try identity.membership()
+        let isLost = isLost ?? Premises(directory).hadReplica
         let replica = try Replica.create(
             at: replicaPath(directory), workspace: Workspace(id: authority.workspace, name: authority.name),
             key: identity.key, incarnation: UInt64.random(in: 1...UInt64.max), tables: tables,
             mark: highWaterMark(identity), clock: clock)
         let merge = Roster(authority: authority).merging(records: [certificate.der] + records)
         try replica.addRosterRecords(merge.roster.records.map(\.bytes))
-        return try Node(
-            directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
-            clock: clock)
+        if isLost { try replica.noteRecovery() }
+        return try Node(directory: directory, identity: identity, replica: replica, clock: clock)
     }
 
     // MARK: Inviting and admitting
@@ -79,6 +103,15 @@ extension Node {
         -> InvitationCode
     {
         _ = try identity.certificateAuthority()
+        guard admitsNodes else {
+            throw TrustError(
+                .refused, "invite", "\"\(name)\"",
+                cause:
+                    "this node holds the authority's key, but its certificate is a \(certificate.role.rawValue)'s, and nobody joins through a node that is no admin",
+                nextStep:
+                    "make it one, here: `syncnode join --request FILE`, `syncnode admit FILE --role admin --out CERT`, `syncnode join --certificate CERT`; then start `syncnode serve` again"
+            )
+        }
         if refreshRosterHas(name) {
             throw TrustError(
                 .refused, "invite", "\"\(name)\"", cause: "a node of this name is in the workspace",
@@ -90,6 +123,8 @@ extension Node {
                 .refused, "invite", "\"\(name)\"", cause: "it is not known where this node can be reached",
                 nextStep: "name it with --address HOST:PORT, or run `syncnode serve` once")
         }
+        // Before the invitation is kept: one whose code was never made would stay for ever.
+        try InvitationCode.check(addresses: reachable)
         let now = clock()
         let expiresAt = WallClock(milliseconds: now.milliseconds + seconds * 1000)
         let (_, secret) = try identity.invitations.create(name: name, role: role, now: now, expiresAt: expiresAt)
@@ -114,14 +149,24 @@ extension Node {
     ///   - role: nil leaves a member the role it has, and makes anybody else a writer.
     public func admit(request pem: [UInt8], name: String?, role: MemberRole?) throws -> AdmissionFile {
         let request = try CertificateRequest(pem: pem)
-        let present = try refreshRoster().member(request.publicKey.nodeID)?.role
-        let certificate = try admit(request, name: name ?? request.name, role: role ?? present ?? .writer)
+        let certificate = try admittingAlone { roster in
+            let present = roster.member(request.publicKey.nodeID)?.role
+            return try issue(to: request, name: name ?? request.name, role: role ?? present ?? .writer, roster)
+        }
         return AdmissionFile(certificate: certificate, authority: authority, roster: try refreshRoster())
     }
 
-    func admit(_ request: CertificateRequest, name: String, role: MemberRole) throws -> Certificate {
+    /// Whether somebody may be admitted is asked of the roster, and then the roster is written: between the two nobody else
+    /// admits, in another session or another program.
+    private func admittingAlone<Result>(_ body: (Roster) throws -> Result) throws -> Result {
+        try identity.alone("admit a node with") { try body(refreshRoster()) }
+    }
+
+    private func issue(to request: CertificateRequest, name: String, role: MemberRole, _ roster: Roster) throws
+        -> Certificate
+    {
         let authority = try identity.certificateAuthority()
-        try refreshRoster().checkMayIssue(to: request.publicKey, name: name, role: role)
+        try roster.checkMayIssue(to: request.publicKey, name: name, role: role)
         let certificate = try authority.issue(to: request.publicKey, name: name, role: role, now: clock())
         try replica.addRosterRecords([certificate.der])
         try refreshRoster()
@@ -129,26 +174,49 @@ extension Node {
     }
 
     /// Gives the holder of an invitation its certificate. One who asks again, since the answer was lost on the way, is given
-    /// the same: each certificate is a record that every node keeps for ever.
+    /// one that it was given before: each certificate is a record that every node keeps for ever. Which of several lasts
+    /// longest does not matter: that one may have been made while this clock ran ahead, and not be valid yet.
     private func admit(_ invitation: Invitation, _ request: CertificateRequest) throws -> Certificate {
-        let standing = try refreshRoster().standing(of: request.publicKey.nodeID, now: clock())
-        if case .member(let given, let role) = standing, role == invitation.role, given.role == role,
-            given.name == invitation.name
-        {
-            return given
+        try admittingAlone { roster in
+            let now = clock()
+            let given = roster.member(request.publicKey.nodeID)?.certificates.last { certificate in
+                certificate.name == invitation.name && certificate.role == invitation.role
+                    && (try? certificate.check(at: now)) != nil
+            }
+            if let given, roster.member(given.nodeID)?.isRevoked == false { return given }
+            return try issue(to: request, name: invitation.name, role: invitation.role, roster)
         }
-        return try admit(request, name: invitation.name, role: invitation.role)
+    }
+
+    /// Of the roster's records as many as one frame holds: first who is revoked, so that whoever joins has no session with
+    /// them, then whose answer this is. What is left out comes with the first exchange.
+    private func recordsForJoining() throws -> [[UInt8]] {
+        let records = try replica.rosterRecords()
+        let revocations = records.filter { $0.starts(with: Revocation.magic) }
+        let certificates = records.filter { !$0.starts(with: Revocation.magic) && $0 != certificate.der }
+        return Array((revocations + [certificate.der] + certificates).prefix(FrameLimits.rosterRecordsInFrame))
     }
 
     // MARK: Joining over the network
 
-    /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate.
+    /// Checks that a node can begin in a directory, before somebody is asked for a code.
+    public static func checkMayJoin(_ directory: String) throws {
+        let premises = Premises(directory)
+        // What a member does with a code depends on the code.
+        guard try !premises.hasIdentity || openIdentity(directory).certificate == nil else { return }
+        try premises.checkMayJoin()
+    }
+
+    /// Joins with a one-time code: makes the key here, proves the secret, and gets the certificate. Where that was broken off
+    /// after the certificate came, it goes on from there.
     public static func join(
         _ directory: String, code text: String, tables: [Table],
         clock: @escaping @Sendable () -> WallClock = systemClock
     ) async throws -> Node {
         let code = try InvitationCode(text: text)
+        if let node = try goOnJoining(directory, code, tables, clock) { return node }
         try code.check(at: clock())
+        try Premises(directory).checkMayJoin()
         try makeDirectory(directory)
         var identity = try IdentityDirectory.prepareToJoin(path: identityPath(directory))
         let request = try identity.request(name: hostLabel())
@@ -165,6 +233,35 @@ extension Node {
         let node = try makeReplica(directory, identity, records: answer.rosterRecords, tables: tables, clock: clock)
         for address in code.addresses { try node.replica.addAddress(address) }
         if let server { try node.replica.setNode(server, at: address) }
+        return node
+    }
+
+    /// Makes what a join with this code that was broken off did not come to: the replica, or what it knows of addresses.
+    ///
+    /// - Returns: nil where the node is no member yet.
+    /// - Throws: `alreadyExists` where it is, and nothing was broken off, or not with a code of this workspace.
+    private static func goOnJoining(
+        _ directory: String, _ code: InvitationCode, _ tables: [Table], _ clock: @escaping @Sendable () -> WallClock
+    ) throws -> Node? {
+        let premises = Premises(directory)
+        guard premises.hasIdentity, case let identity = try openIdentity(directory),
+            let certificate = identity.certificate, let authority = identity.authority
+        else { return nil }
+        let alreadyMember = premises.alreadyMember(certificate, of: authority, to: "join from")
+        guard authority.fingerprint == code.authorityFingerprint, authority.workspace == code.workspace else {
+            throw alreadyMember
+        }
+        let node: Node
+        if premises.hasReplica {
+            // One that cannot be opened, or is in use, is none that a join left unfinished.
+            guard let present = try? open(directory, tables: tables, clock: clock),
+                try present.replica.addresses().isEmpty
+            else { throw alreadyMember }
+            node = present
+        } else {
+            node = try makeReplica(directory, identity, records: [], tables: tables, clock: clock)
+        }
+        for address in code.addresses { try node.replica.addAddress(address) }
         return node
     }
 
@@ -217,6 +314,11 @@ extension Node {
         ])
         switch try await link.next()?.frame {
         case .joinResponse(let response): return response
+        case .error(let notice) where notice.code == .internal || notice.code == .busy:
+            throw NodeError(
+                .busy,
+                "Cannot join workspace \(code.workspace) now: \(link.remoteAddress) says: \(notice.message). Try again later, with the same code."
+            )
         case .error(let notice):
             throw TrustError(
                 .refused, "join", "workspace \(code.workspace)", cause: notice.message, nextStep: "ask for a new code")
@@ -244,29 +346,31 @@ extension Node {
                 let request = try CertificateRequest(der: wish.certificateRequest)
                 let invitation = try identity.invitations.redeem(
                     invitationID, proof: wish.proof, exporter: exporter, request: request, now: clock())
-                let admitted = try admit(invitation, request)
-                return (admitted, try replica.rosterRecords())
+                return (try admit(invitation, request), try recordsForJoining())
             }
             try await link.send([
                 .joinResponse(
                     JoinResponse(
                         workspace: certificate.workspace, workspaceName: authority.name, certificate: admitted.der,
-                        authority: authority.der,
-                        rosterRecords: Array(records.prefix(FrameLimits.rosterRecordsInFrame))))
+                        authority: authority.der, rosterRecords: records))
             ])
             return admitted
-        } catch let error as TrustError {
-            try await link.send([.error(ErrorNotice(code: .refused, message: Self.told(of: error)))])
+        } catch {
+            // Where that cannot be sent either, what is worth knowing is still why nobody was admitted.
+            try? await link.send([.error(Self.told(of: error))])
             throw error
         }
     }
 
     /// What one who is not let in is told: nothing of this machine, and not whether there is such an invitation.
-    private static func told(of error: TrustError) -> String {
-        switch error.code {
-        case .alreadyUsed, .expired, .refused, .malformed: error.cause
-        case .notFound, .wrongProof: "this node gave out no such invitation"
-        default: "this node cannot admit anybody now; its log says why"
+    private static func told(of error: any Error) -> ErrorNotice {
+        switch (error as? TrustError)?.code {
+        case .alreadyUsed, .expired, .refused, .malformed:
+            ErrorNotice(code: .refused, message: (error as? TrustError)?.cause ?? "")
+        case .notFound, .wrongProof:
+            ErrorNotice(code: .refused, message: "this node gave out no such invitation")
+        default:
+            ErrorNotice(code: .internal, message: "this node cannot admit anybody now; its log says why")
         }
     }
 
@@ -276,6 +380,8 @@ extension Node {
     ///
     /// - Parameter name: nil asks for the name it has, or else for this machine's.
     public static func joinRequest(_ directory: String, name: String?) throws -> CertificateRequest {
+        let premises = Premises(directory)
+        if !premises.hasIdentity { try premises.checkMayMakeIdentity(to: "join from") }
         try makeDirectory(directory)
         let identity = try IdentityDirectory.prepareToAsk(path: identityPath(directory))
         return try identity.request(name: name ?? identity.certificate?.name ?? hostLabel())
@@ -288,14 +394,21 @@ extension Node {
     ) throws -> Node {
         let admission = try AdmissionFile(pem: pem)
         var identity = try IdentityDirectory.open(path: identityPath(directory))
-        try identity.install(admission.certificate, authority: admission.authority)
-        if FileManager.default.fileExists(atPath: replicaPath(directory)) {
-            let node = try open(directory, tables: tables, clock: clock)
-            let merge = node.roster.merging(records: [admission.certificate.der] + admission.records)
-            try node.replica.addRosterRecords(merge.added.map(\.bytes))
-            try node.refreshRoster()
-            return node
+        let premises = Premises(directory)
+        try premises.checkNoLogAlone(to: "join from")
+        guard premises.hasReplica else {
+            try identity.install(admission.certificate, authority: admission.authority)
+            return try makeReplica(directory, identity, records: admission.records, tables: tables, clock: clock)
         }
-        return try makeReplica(directory, identity, records: admission.records, tables: tables, clock: clock)
+        // Before anything is installed: it may be another node's, or another workspace's.
+        let replica = try Replica.open(
+            at: replicaPath(directory), key: identity.key, tables: tables, mark: highWaterMark(identity), clock: clock)
+        try check(replica, isOf: admission.authority)
+        try identity.install(admission.certificate, authority: admission.authority)
+        let node = try Node(directory: directory, identity: identity, replica: replica, clock: clock)
+        let merge = node.roster.merging(records: admission.records)
+        try node.replica.addRosterRecords(merge.added.map(\.bytes))
+        try node.refreshRoster()
+        return node
     }
 }

@@ -1,6 +1,6 @@
 // One node on this machine: its identity, its replica and its roster, opened together.
 //
-// Invariant: the replica, the key and the certificate of an open node belong together.
+// Invariant: the replica, the key and the certificate of an open node belong together, and its roster holds the certificate.
 
 public import ReplicaStore
 public import ReplicationModel
@@ -33,19 +33,22 @@ public final class Node: Sendable {
         clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
         let identity = try openIdentity(directory)
-        let (certificate, authority) = try identity.membership()
+        _ = try identity.membership()
         let replica = try Replica.open(
             at: replicaPath(directory), key: identity.key, tables: tables,
             mark: highWaterMark(identity), settles: heedsMark, clock: clock)
         return try Node(
-            directory: directory, identity: identity, certificate: certificate, authority: authority, replica: replica,
-            clock: clock)
+            directory: directory, identity: identity, replica: replica, clock: clock,
+            completesRoster: heedsMark)
     }
 
+    /// - Parameter completesRoster: false changes nothing.
     init(
-        directory: String, identity: IdentityDirectory, certificate: Certificate, authority: AuthorityCertificate,
-        replica: Replica, clock: @escaping @Sendable () -> WallClock
+        directory: String, identity: IdentityDirectory, replica: Replica, clock: @escaping @Sendable () -> WallClock,
+        completesRoster: Bool = true
     ) throws {
+        let (certificate, authority) = try identity.membership()
+        try Self.check(replica, isOf: authority)
         self.directory = directory
         self.identity = identity
         self.certificate = certificate
@@ -53,6 +56,17 @@ public final class Node: Sendable {
         self.replica = replica
         self.clock = clock
         store = try SessionStore(replica: replica, authority: authority)
+        // A program that was ended between the two left the certificate on disk and not in the roster.
+        if completesRoster, store.roster[certificate.digest] == nil { try store.meet(certificate) }
+    }
+
+    /// The key may be the right one, and the replica still another workspace's.
+    static func check(_ replica: Replica, isOf authority: AuthorityCertificate) throws(NodeError) {
+        guard replica.workspace.id != authority.workspace else { return }
+        throw NodeError(
+            .refused,
+            "Cannot use \(replica.path): it is of workspace “\(replica.workspace.name)” (\(replica.workspace.id)), and the certificate is of “\(authority.name)” (\(authority.workspace)). A node of two workspaces has a --data directory for each: put each replica beside the identity/ that it was made with. Or move this one away, with the -wal beside it, and keep both; `syncnode recover HOST:PORT` then makes one of “\(authority.name)”."
+        )
     }
 
     static func openIdentity(_ directory: String) throws -> IdentityDirectory {
@@ -113,11 +127,13 @@ public final class Node: Sendable {
         return matches.count == 1 ? matches.first : nil
     }
 
+    /// Whether invited nodes are let in here: whoever joins asks for an admin's certificate, and gets one of the authority's.
+    var admitsNodes: Bool { identity.holdsAuthority && certificate.role == .admin }
+
     /// The settings of TLS sessions to and from this node.
     func tlsContext() throws -> TLSContext {
         try TLSContext(
-            certificate: certificate, key: identity.key, authority: authority, acceptsJoins: identity.holdsAuthority,
-            clock: clock,
+            certificate: certificate, key: identity.key, authority: authority, acceptsJoins: admitsNodes, clock: clock,
             admission: { [self] (certificate, now) throws(CertificateRefusal) in
                 try roster.checkMayConnect(certificate, now: now)
             })

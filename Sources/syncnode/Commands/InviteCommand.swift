@@ -26,11 +26,16 @@ struct DurationArgument: ExpressibleByArgument {
 
     init?(argument: String) {
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
-        guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0,
-            count <= 3650 * 86400
-        else { return nil }
-        seconds = count * unit
+        guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0 else {
+            return nil
+        }
+        let (seconds, overflow) = count.multipliedReportingOverflow(by: unit)
+        guard !overflow, seconds <= Self.greatestSeconds else { return nil }
+        self.seconds = seconds
     }
+
+    /// Ten years: nobody means to invite for longer.
+    private static let greatestSeconds: Int64 = 3650 * 86400
 
     /// In hours, as the help names the default.
     var defaultValueDescription: String { "\(seconds / 3600)h" }

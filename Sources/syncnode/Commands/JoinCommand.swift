@@ -56,7 +56,12 @@ struct JoinCommand: AsyncParsableCommand {
             let made = try Node.joinRequest(options.directory, name: name)
             try Files.write(made.pem, to: request)
             say("Carry \(request) to an admin node, and run there: syncnode admit \(request) --out CERT")
-            try options.print(["request": request, "node_id": "\(made.publicKey.nodeID)"], text: "")
+            try options.print(
+                ["request": request, "node_id": "\(made.publicKey.nodeID)"],
+                text: """
+                      node   \(made.publicKey.nodeID)
+                    `syncnode admit` shows this id: if the file goes by an unsafe way, tell it to the admin by another.
+                    """)
             return
         }
         let node: Node
@@ -74,6 +79,7 @@ struct JoinCommand: AsyncParsableCommand {
         if let certificate {
             node = try Node.join(options.directory, admission: Files.read(certificate), tables: NewsTables.all)
         } else {
+            try Node.checkMayJoin(options.directory)
             node = try await Node.join(options.directory, code: givenCode(), tables: NewsTables.all)
         }
         try options.print(
@@ -112,6 +118,7 @@ struct AdmitCommand: AsyncParsableCommand {
             text: """
                 Admitted “\(admitted.name)” as \(Figures.role(admitted.role)).
                   node   \(admitted.nodeID)
+                If the request came by an unsafe way, compare this id with the one that `syncnode join --request` showed there.
                 Carry \(out) back, and run there: syncnode join --certificate \(out)
                 """)
     }
