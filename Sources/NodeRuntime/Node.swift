@@ -33,6 +33,7 @@ public final class Node: Sendable {
         clock: @escaping @Sendable () -> WallClock = systemClock
     ) throws -> Node {
         let identity = try openIdentity(directory)
+        // Who is no member yet has no replica to miss.
         _ = try identity.membership()
         let replica = try Replica.open(
             at: replicaPath(directory), key: identity.key, tables: tables,

@@ -1,7 +1,7 @@
 // How text becomes the words of a search: one rule for what is indexed and for what a person types.
 //
-// Invariant: FTS5 is given nothing but words from here, parted by spaces, and takes them apart again as they are; so a word is
-// found in whatever script, case or accents it was written, and no version of SQLite's own tables decides what matches.
+// Invariant: FTS5 is given nothing but words from here, parted by spaces, on both sides; so a word is found in whatever script,
+// case or accents it was written. A letter that is newer than SQLite's tables parts words there, on both sides alike.
 
 internal import Foundation
 
@@ -47,8 +47,7 @@ enum SearchText {
             case 0..<0x80: result.append(scalar)
             // Full width, as East Asian keyboards type it.
             case 0xff01...0xff5e:
-                result.append(
-                    contentsOf: String(Unicode.Scalar(UInt8(scalar.value - 0xfee0))).lowercased().unicodeScalars)
+                result.append(Unicode.Scalar(UInt8(scalar.value - 0xfee0)))
             default:
                 if let plain = plainLetters[scalar] {
                     result.append(contentsOf: plain.unicodeScalars)

@@ -131,9 +131,8 @@ enum ConflictText {
     /// One that nobody has dealt with: what lost long ago would overwrite everything that was written since.
     static func findOpen(_ prefix: String, _ node: Node) throws -> Conflict {
         let all = try node.replica.conflicts(acknowledged: true)
-        let open = try node.replica.conflicts(acknowledged: false)
         do {
-            return try find(prefix, among: open)
+            return try find(prefix, among: all.filter { !$0.isAcknowledged })
         } catch let error as CommandFailure where error.status == .noInput {
             let settled = try find(prefix, among: all)
             throw CommandFailure(
