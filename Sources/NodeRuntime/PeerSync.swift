@@ -152,7 +152,7 @@ extension Node {
     }
 
     /// A revocation or a fork proof may end a session, on either side, as soon as it is learnt; the next one goes on with the
-    /// vectors as they are then. More often than this nothing honest happens in one exchange.
+    /// vectors as they are then. So it does with what follows on something that was held and came free meanwhile. More often than this nothing honest happens in one exchange.
     static let greatestRewinds = 8
 
     private func dialUntilSettled(
@@ -164,7 +164,7 @@ extension Node {
             let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
             done += outcome.summary
             rewinds += 1
-            guard outcome.ending.isRewound, rewinds <= Self.greatestRewinds else {
+            guard outcome.ending.isRewound || outcome.leavesMore, rewinds <= Self.greatestRewinds else {
                 return (peer, SessionResult(peer: peer, ending: outcome.ending, summary: done))
             }
         }
@@ -216,7 +216,7 @@ extension Node {
         case .incomplete(let missing):
             PeerSyncFailure(
                 kind: .interrupted,
-                message: "The peer ended without \(missing.of("change set")) that it has. Pull again.")
+                message: "\(missing.of("change set")) did not come over, though nothing keeps them. Try again.")
         case .stopped:
             PeerSyncFailure(kind: .interrupted, message: "Stopped before it was done; what was committed stays.")
         case .peerLeft:

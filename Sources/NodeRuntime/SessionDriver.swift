@@ -17,6 +17,12 @@ struct SessionResult: Sendable {
     let peer: NodeID
     var ending: SessionEnding
     var summary: SessionSummary
+
+    /// It came some way, and another session goes on from there.
+    var leavesMore: Bool {
+        guard case .incomplete = ending else { return false }
+        return summary.received.changeSets + summary.sent.changeSets + summary.held > 0
+    }
 }
 
 final class SessionDriver: Sendable {

@@ -89,6 +89,15 @@ struct PeerKnowledge: Sendable {
         vector.entries.contains { presumed[$0.key] < $0.value && held[$0.key] == nil }
     }
 
+    /// How much of `vector` the peer neither has nor holds, though nothing more is sent: it held something before it, and released
+    /// that meanwhile.
+    func countMissing(of vector: VersionVector) -> UInt64 {
+        vector.entries.reduce(0) { sum, entry in
+            let have = presumed[entry.key]
+            return have < entry.value && held[entry.key] == nil ? sum + entry.value.rawValue - have.rawValue : sum
+        }
+    }
+
     func observation(of peer: NodeID, at moment: Moment, schemaDigest ours: [UInt8]) -> PeerObservation {
         var result = PeerObservation(peer: peer, at: moment.wall)
         result.applied = confirmed

@@ -142,7 +142,8 @@ public enum SessionEvent: Hashable, Sendable {
 public enum SessionEnding: Hashable, Sendable {
     /// What was asked for is done and acknowledged.
     case completed
-    /// The peer ended its stream without so many change sets that it greeted with, and that are not held here.
+    /// So many change sets that one side greeted with did not come to the other, and are not held there: the stream ended without
+    /// them, or something before them was held and has been released since. Another session brings them.
     case incomplete(missing: UInt64)
     /// `stop` was asked for.
     case stopped

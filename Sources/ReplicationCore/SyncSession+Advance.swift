@@ -70,7 +70,7 @@ extension SyncSession {
     private mutating func mergeAndApply() {
         if let records = roster.nextToMerge() { outputs.append(.mergeRoster(records)) }
         guard roster.isMerged, let batch = inbound.nextBatch() else { return }
-        outputs.append(.applyBatch(batch, leftOut: heldOrigins))
+        outputs.append(.applyBatch(batch, leftOut: Set(heldHere.keys)))
     }
 
     /// What was dealt with since the last acknowledgement; after a batch that is being applied, not before.
@@ -201,7 +201,7 @@ extension SyncSession {
         else { return }
         guard !mode.receive || (inbound.isEnded && inbound.isIdle) else { return }
         guard !mode.send || (outbound.isEndTold && outbound.isIdle) else { return }
-        let missing = mode.receive ? countMissing() : 0
+        let missing = (mode.receive ? countMissing() : 0) + (mode.send ? peer.countMissing(of: target) : 0)
         if configuration.staysToAsk, missing == 0 {
             if questions.settle() { emit(.settled) }
             return
@@ -209,13 +209,18 @@ extension SyncSession {
         end(missing == 0 ? .completed : .incomplete(missing: missing), saying: .goodbye)
     }
 
-    /// What the peer greeted with, and neither came nor is held.
+    /// What the peer greeted with, and neither came nor is held. What was held as the session began was not sent, and may have
+    /// been released since: then the next session brings what follows it.
     private func countMissing() -> UInt64 {
         peerTarget.entries.reduce(0) { sum, entry in
             let have = local.applied[entry.key]
-            return have < entry.value && !heldOrigins.contains(entry.key)
-                ? sum + entry.value.rawValue - have.rawValue : sum
+            let isHeld = heldHere[entry.key].map { $0 > have } ?? false
+            return have < entry.value && !isHeld ? sum + entry.value.rawValue - have.rawValue : sum
         }
+    }
+
+    mutating func note(held: [HeldChangeSet]) {
+        for held in held { heldHere[held.dot.origin] = max(heldHere[held.dot.origin] ?? .zero, held.dot.sequence) }
     }
 
     mutating func observe() {

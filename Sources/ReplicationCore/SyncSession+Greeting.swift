@@ -27,7 +27,7 @@ extension SyncSession {
         target = local.applied
         toldHistories = local.histories
         lastHistoriesAt = now.uptime
-        heldOrigins.formUnion(local.held.map(\.dot.origin))
+        note(held: local.held)
         send(
             .greeting(
                 Greeting(
@@ -161,7 +161,7 @@ extension SyncSession {
         hasGreeted = true
         peerTarget = peer.confirmed
         if let peerHistories { histories.said(peerHistories, at: peerTarget) }
-        heldOrigins.formUnion(local.held.map(\.dot.origin))
+        note(held: local.held)
         observationDue = true
         lastFrame = now
         lastHeardAt = now.uptime

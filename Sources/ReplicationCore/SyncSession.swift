@@ -47,8 +47,8 @@ public struct SyncSession: Sendable {
     var target = VersionVector()
     /// What the peer had when it greeted: a session that does not stay brings it, or says that it did not.
     var peerTarget = VersionVector()
-    /// Origins of which something is or was held here in this session.
-    var heldOrigins: Set<Origin> = []
+    /// Origins of which something is or was held here in this session, and the last of it.
+    var heldHere: [Origin: SequenceNumber] = [:]
     var hasGreeted = false
     /// Digest of this side's vector that the dialling side remembers.
     var callerRemembers: Identifier128?
@@ -230,7 +230,7 @@ public struct SyncSession: Sendable {
         summary.conflicts += report.conflicts
         summary.held += UInt64(report.held.count)
         heldToTell += report.held
-        heldOrigins.formUnion(report.held.map(\.dot.origin))
+        note(held: report.held)
         acknowledgementDue = true
         emit(.received(summary.received))
         if !report.held.isEmpty { emit(.heldHere(report.held)) }

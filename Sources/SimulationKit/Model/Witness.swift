@@ -12,6 +12,8 @@ struct Witness {
     var later = WriteBook()
     /// The vector as it was last read.
     var seen = VersionVector()
+    /// Everything that was ever in the vector.
+    var ever = VersionVector()
     /// What others were told that this replica has.
     var told = VersionVector()
     /// How far its own origins were looked through.
@@ -32,6 +34,8 @@ struct Witness {
     /// What may be written again besides: of two cuts that came at once the second meets what the first left, and what a clone
     /// wrote is written again by whichever machine has it.
     var mayRewrite: [Register: [SetAside]] = [:]
+    /// By table, what somebody has who follows its changes.
+    var followers: [String: Follower] = [:]
     /// What a row that is to be inserted again may have in its other fields.
     var supplements: [Register: [Cell]] = [:]
 }

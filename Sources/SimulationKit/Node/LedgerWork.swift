@@ -18,6 +18,7 @@ extension Simulation {
         let conflict = open[decisions.below(open.count)]
         let keeps = decisions.chance(500)
         guard let table = node.table(conflict.table) else { return }
+        try check(conflict, node, table)
         let bringsBack = keeps && conflict.field == Register.existence && conflict.lostValues == [.integer(1)]
         if bringsBack, try !sealFirst(node) { return }
         let journal = try replica.read { try node.journalEnds($0) }
@@ -45,6 +46,29 @@ extension Simulation {
         trace.note("\(node.name) \(keeps ? "keeps" : "accepts") \(conflict.key)\(done == nil ? ", fails" : "")")
         tallies.count(keeps ? "kept" : "accepted")
         if done != nil { changed(node) }
+    }
+
+    /// What is said to have lost is what that change set wrote, column by column.
+    private func check(_ conflict: Conflict, _ node: SimulatedNode, _ table: Table) throws {
+        let dot = Dot(origin: conflict.lost.origin, sequence: conflict.lost.sequence)
+        guard let entry = entry(dot, at: node) else { return }
+        let register = Register(table: conflict.table, id: conflict.row, field: conflict.field)
+        var written: [Cell]?
+        for changes in entry.changeSet.tables where changes.table == conflict.table {
+            changes.forEachWrite { found, row, cells in
+                guard found == register, row.stamp == conflict.lost.stamp else { return }
+                let isExistence = found.field == Register.existence
+                written = isExistence ? [.inline(.integer(row.kind == .delete ? 0 : 1))] : cells
+            }
+        }
+        let columns = table.fields.first { $0.name == conflict.field }?.columns ?? []
+        guard let written, conflict.columns == columns, written.count == conflict.lostValues.count,
+            zip(conflict.lostValues, written).allSatisfy({ $0.map(Self.cell) ?? $1 == $1 })
+        else {
+            throw SimulationViolation(
+                "\(node.name) says that \(register.description) lost \(conflict.columns) \(conflict.lostValues), and \(describe(VersionVector([dot.origin: dot.sequence]))) wrote \(written as Any)"
+            )
+        }
     }
 
     /// Bringing a row back seals before it: done by itself, so that a delete of before is looked for where it was sealed.

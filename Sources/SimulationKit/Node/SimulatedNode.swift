@@ -30,6 +30,8 @@ final class SimulatedNode {
     var hasJoined = false
     /// Its disk as it was at some time, and what was known of it then.
     var backup: Backup?
+    /// How often its disk failed it.
+    var diskFailures = 0
     /// How many sessions it began, which numbers them in the trace.
     var sessionCount = 0
 

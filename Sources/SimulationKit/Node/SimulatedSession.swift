@@ -28,6 +28,13 @@ final class SimulatedSession {
     /// How often the node's replica had been rewound.
     private let rewinds: Int
     private(set) var ending: SessionEnding?
+    /// The other side.
+    weak var other: SimulatedSession?
+    /// What this side had as it began.
+    let offered: VersionVector
+    /// The processes, and how often the disk had failed, as it began.
+    private let peerProcess: Int
+    private let diskFailures: Int
 
     init(
         _ simulation: Simulation, node: SimulatedNode, peer: SimulatedNode, side: Side, role: SessionRole,
@@ -42,6 +49,9 @@ final class SimulatedSession {
         self.connection = connection
         process = node.process
         rewinds = node.witness.rewinds
+        offered = local.applied
+        peerProcess = peer.process
+        diskFailures = node.diskFailures
         node.sessionCount += 1
         number = node.sessionCount
         if case .dialling(let mode) = role { isLive = mode.live } else { isLive = false }
@@ -165,6 +175,22 @@ final class SimulatedSession {
             for held in held { simulation.tallies.count("held-\(held.cause.rawValue)") }
         case .schemaDiffers, .heldByPeer, .received, .sent, .caughtUp, .peerHasMore, .settled, .answered: break
         }
+    }
+
+    /// What is wrong with how the session ended, if anything is: who says that all is done has done it, and the store fails for
+    /// its disk alone.
+    func misjudgement(_ ending: SessionEnding, peerOffered: VersionVector?) -> String? {
+        if case .failed(let notice) = ending, node.diskFailures == diskFailures {
+            return "\(node.name) gives up a session with \(peer.name), and its disk did not fail: \(notice.message)"
+        }
+        guard ending == .completed, case .dialling(let mode) = role, !mode.live else { return nil }
+        if mode.receive, let peerOffered, let lacked = simulation.lacked(by: node, of: peerOffered) {
+            return "\(node.name) has all that \(peer.name) had, it says, and lacks \(lacked)"
+        }
+        if mode.send, peer.process == peerProcess, peer.isUp, let lacked = simulation.lacked(by: peer, of: offered) {
+            return "\(peer.name) has all that \(node.name) had, says \(node.name), and lacks \(lacked)"
+        }
+        return nil
     }
 
     /// From now on this node may not lose what the frame says that it has.

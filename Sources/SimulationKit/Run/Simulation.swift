@@ -52,6 +52,7 @@ public final class Simulation {
     var chance: SeededRandom
     var decisions: SeededRandom
     var writing: SeededRandom
+    var audits: SeededRandom
     var isHealing = false
     /// Sealed, and taken back with a disk: they are wherever they had been sent, or nowhere.
     var takenBack: Set<Digest> = []
@@ -73,6 +74,7 @@ public final class Simulation {
         chance = root.forked("chance")
         decisions = root.forked("decisions")
         writing = root.forked("writing")
+        audits = root.forked("audits")
         var identity = root.forked("identity")
         let now = WallClock(milliseconds: VirtualClock.epochMilliseconds)
         workspace = Workspace(id: WorkspaceID(identity.identifier()), name: "simulation")
@@ -119,6 +121,7 @@ public final class Simulation {
             try begin()
             for step in 0..<options.steps {
                 try take(step)
+                try audit()
                 noteDisks()
             }
             try heal()

@@ -128,6 +128,7 @@ extension Simulation {
         let callee = SimulatedSession(
             self, node: other, peer: node, side: .answering, role: .answering, connection: connection,
             local: answering.0, memory: answering.1, exchange: calleeExchange)
+        (caller.other, callee.other) = (callee, caller)
         node.sessions.append(caller)
         other.sessions.append(callee)
         connection.receive(at: .dialling) { try caller.arrived($0) }
@@ -174,5 +175,21 @@ extension Simulation {
             }
         }
         if case .failed = ending { tallies.count("failed-sessions") }
+        if let wrong = session.misjudgement(ending, peerOffered: session.other?.offered) {
+            scheduler.after(0) { throw SimulationViolation(wrong) }
+        }
+    }
+
+    /// What counts of a vector, and a node neither has nor holds; nil where there is nothing.
+    func lacked(by node: SimulatedNode, of vector: VersionVector) -> String? {
+        // Whether it holds something is asked only where it lacks something.
+        let lacked = counting(vector, at: node).sorted.filter { origin, sequence in
+            node.witness.seen[origin] < (twins[origin].map { min($0, sequence) } ?? sequence)
+        }
+        guard !lacked.isEmpty, let held = try? node.replica?.held() else { return nil }
+        let origins = Set(held.map(\.dot.origin))
+        let missing = lacked.filter { !origins.contains($0.origin) }
+        return missing.isEmpty
+            ? nil : describe(VersionVector(Dictionary(uniqueKeysWithValues: missing.map { ($0.origin, $0.sequence) })))
     }
 }

@@ -75,6 +75,7 @@ extension Simulation {
             throw SimulationViolation("\(node.name) \(what): \(error)")
         }
         trace.note("\(node.name) fails: \(what)")
+        node.diskFailures += 1
         noteDiskFault(node)
         if let store = node.store { try look(at: node, store) }
     }
@@ -138,6 +139,7 @@ extension Simulation {
         node.witness.book.add(node.witness.later)
         node.witness.later = WriteBook()
         node.witness.seen = applied
+        node.witness.ever.formUnion(applied)
     }
 
     func describe(_ vector: VersionVector) -> String {
@@ -187,6 +189,7 @@ extension Simulation {
         node.machine.disk.start()
         node.machine.disk.isFull = false
         setTime(node)
+        if !isHealing { troubleOpening(node) }
         let store: SessionStore
         do {
             let replica = try Replica.open(
@@ -195,8 +198,14 @@ extension Simulation {
             )
             store = try SessionStore(replica: replica, authority: authority.certificate)
         } catch {
-            throw SimulationViolation("\(node.name) cannot be opened again: \(error)")
+            return try failedToOpen(node, error)
         }
+        if node.machine.disk.isDown {
+            tallies.count("deaths-at-opening")
+            return try die(node)
+        }
+        noteDiskFault(node)
+        if !node.machine.disk.isTroubled { node.machine.disk.calm() }
         node.store = store
         try settleDoubt(node, store.replica)
         // What was told is void where it was rewound since.
@@ -207,6 +216,35 @@ extension Simulation {
             )
         }
         trace.note("\(node.name) starts at \(describe(node.witness.seen))")
+    }
+
+    /// A crash or a failing disk may meet a replica while it is recovered, upgraded, or takes a new incarnation.
+    private func troubleOpening(_ node: SimulatedNode) {
+        let kinds: [(Fault, DiskFault)] = [
+            (.kill, .kill), (.powerCut, .powerCut), (.diskError, .inputOutput), (.diskFull, .full),
+        ]
+        let (fault, kind) = audits.pick(kinds)
+        let operations = audits.weighted([(audits.below(8), 50), (audits.below(80), 50)])
+        guard audits.chance(150), options.faults.contains(fault) else { return }
+        node.machine.disk.failLater(after: operations, kind)
+    }
+
+    private func failedToOpen(_ node: SimulatedNode, _ error: any Error) throws {
+        if node.machine.disk.isDown {
+            tallies.count("deaths-at-opening")
+            return try die(node)
+        }
+        let isDisk = (error as? SQLError).map { [10, 13].contains($0.primaryCode) } ?? false
+        guard isDisk, node.machine.disk.metFault != nil || node.machine.disk.isFull else {
+            throw SimulationViolation("\(node.name) cannot be opened again: \(error)")
+        }
+        trace.note("\(node.name) cannot be opened now")
+        tallies.count("failures-at-opening")
+        noteDiskFault(node)
+        let process = node.process
+        scheduler.after(5_000_000) { [self] in
+            if node.process == process, !node.isUp { try start(node) }
+        }
     }
 
     /// Whether a transaction that failed at its commit took place after all: wholly, or not at all.
