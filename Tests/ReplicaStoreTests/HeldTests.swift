@@ -300,10 +300,14 @@ import Testing
         #expect(try c.contents("sync_graveyard_links") == a.contents("sync_graveyard_links"))
         #expect(try c.vectors().safe == a.vectors().applied)
 
+        let followed = try b.changedRows(in: "links", after: .start, limit: 100)
+        #expect(followed.reachedEnd)
         let reopened = try reopen(b, with: [Self.wide])
         #expect(try reopened.contents("links") == a.contents("links"))
         #expect(try reopened.contents("sync_graveyard_links") == a.contents("sync_graveyard_links"))
         #expect(try reopened.status().parked == 0)
+        // Whoever follows the table is told of the row that was filled in.
+        #expect(try reopened.changedRows(in: "links", after: followed.next, limit: 100).ids == [RowID("l1")])
         try reopened.expectSound(workspace.authors)
         #expect(try reopened.seal() == SealReport())
         try Oracle(a).check(reopened, [Self.wide], "parked")

@@ -12,7 +12,8 @@ enum JournalOperation: Int64 {
     case undelete = 4
     /// Applying a change set overwrote these values, or moved them to the graveyard; `id` holds the row number.
     case overwritten = 6
-    /// A rewind rebuilt the row from what is left of the log.
+    /// The row changed by what was written elsewhere before: a rewind rebuilt it from what is left of the log, or a column came for a
+    /// value that waited.
     case rebuilt = 7
 
     /// Whether a program wrote it, so that it is to be sealed.
@@ -27,7 +28,7 @@ enum Capture {
     static let kinds = ["insert", "update", "rename", "delete", "rowid", "move"]
 
     /// Milliseconds since 1970. Within one statement `now` stands still.
-    private static let now = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+    static let now = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
 
     /// The triggers of one table, as SQL that replaces older ones.
     ///

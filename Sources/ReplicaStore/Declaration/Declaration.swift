@@ -101,6 +101,10 @@ enum Declaration {
             guard let field = compiled.field(named: field) else { continue }
             try Parking.takeIn(field, of: compiled, in: writer)
         }
+        // Everything captured was sealed before; what taking in wrote into the journal is history.
+        if !appeared.isEmpty, let last = try writer.integer("SELECT max(n) FROM \"sync_journal_\(table.name)\"") {
+            try JournalRuns.advance(compiled, to: last, in: writer)
+        }
     }
 
     /// The statement that a row of `sync_tables` speaks of, as it stands in the file's catalogue.

@@ -41,7 +41,8 @@ enum Parking {
 
     /// Puts a field's parked values where they belong, now that it is declared. Capture does not see it: the values were
     /// written, and signed, elsewhere. Where a column would make another value of one, that of the row stays parked, and the
-    /// row has the column's default: whoever writes such a thing spoils one value, and no column.
+    /// row has the column's default: whoever writes such a thing spoils one value, and no column. Whoever follows the table's
+    /// changes is told of the rows.
     static func takeIn(_ field: CompiledField, of table: CompiledTable, in writer: Writer) throws {
         let parked = try writer.query(
             """
@@ -64,8 +65,14 @@ enum Parking {
                     "UPDATE sync_parked SET misfit = 1 WHERE table_number = ? AND row = ? AND field = ?", place)
                 continue
             }
-            let home = first[4] == .integer(1) ? table.name : "sync_graveyard_\(table.name)"
+            let isAlive = first[4] == .integer(1)
+            let home = isAlive ? table.name : "sync_graveyard_\(table.name)"
             try writer.execute("UPDATE \"\(home)\" SET \(columns) WHERE id = ?", values + [first[3]])
+            if isAlive {
+                try writer.execute(
+                    "INSERT INTO \"sync_journal_\(table.name)\"(id, at, op) VALUES (?, \(Capture.now), ?)",
+                    [first[3], .integer(JournalOperation.rebuilt.rawValue)])
+            }
             try writer.execute("DELETE FROM sync_parked WHERE table_number = ? AND row = ? AND field = ?", place)
         }
     }

@@ -150,11 +150,11 @@ private struct SalvagePlan {
             WHERE n > (SELECT sealed FROM sync_tables WHERE number = ?) AND op <> ?
             """, [.integer(table.number), .integer(JournalOperation.overwritten.rawValue)])
         {
-            guard case .text(let bytes) = row[0], let operation = row[1].integer, let mask = row[2].integer else {
-                continue
-            }
+            guard case .text(let bytes) = row[0], let mask = row[2].integer,
+                let operation = row[1].integer.flatMap({ JournalOperation(rawValue: $0) }), operation.isEdit
+            else { continue }
             let id = RowID(bytes: bytes)
-            switch JournalOperation(rawValue: operation) {
+            switch operation {
             case .update:
                 rows[id, default: Wanted()].fields.formUnion(
                     table.fields(touchedBy: mask).map { table.fields[$0].name })
