@@ -62,7 +62,8 @@ extension Simulation {
             }
         }
         let columns = table.fields.first { $0.name == conflict.field }?.columns ?? []
-        guard let written, conflict.columns == columns, written.count == conflict.lostValues.count,
+        // An older schema does not declare the field.
+        guard let written, columns.isEmpty || conflict.columns == columns, written.count == conflict.lostValues.count,
             zip(conflict.lostValues, written).allSatisfy({ $0.map(Self.cell) ?? $1 == $1 })
         else {
             throw SimulationViolation(
