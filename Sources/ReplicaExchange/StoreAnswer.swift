@@ -52,7 +52,12 @@ extension SessionStore {
                 let suspicions = try self.replica.suspicions(comparing: heads)
                 return [.headsCompared(suspicions.compactMap { exchange.search(for: $0)?.firstQuestion })]
             }
-        case .readAgain(let dot): answering { [.againRead(try self.replica.again(dot).map(Self.outgoing))] }
+        case .readAgain(let dot):
+            answering {
+                // Who lacks its values too has nothing to give.
+                let again = try self.replica.again(dot).flatMap { $0.sealed.values.contains { $0 != nil } ? $0 : nil }
+                return [.againRead(again.map(Self.outgoing))]
+            }
         case .examineAnswer(let dot, let changeSet): answering { [try self.examine(dot, changeSet, exchange)] }
         case .compare(let question): answer(question)
         case .send, .setTimer, .cancelTimer, .rememberPeer, .rememberThirdNodes, .event, .close: nil

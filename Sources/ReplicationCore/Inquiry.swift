@@ -9,10 +9,10 @@ internal import ReplicationWire
 struct Inquiry: Sendable {
     /// Two histories of 2^48 change sets are told apart with 49 questions; this many origins at once.
     static let searches = 16
-    /// Change sets that are asked for once more in one session.
-    static let awaited = 256
-    /// What a peer may ask in one session: as many searches with as many questions.
-    private static let questions = searches * 64
+    /// What a peer may ask in one session.
+    private static let questions = 1_024
+    /// How often a change set is asked for once more in one session: what the searches leave of that.
+    static let awaited = questions - searches * 49
 
     private var asked: [Dot] = []
     /// An answer is being examined.
@@ -30,6 +30,7 @@ struct Inquiry: Sendable {
     private var taken = 0
     /// Asked for once more, and on the way.
     private var wanted: Set<Dot> = []
+    private var wantedInAll = 0
     private var againWaiting: [Dot] = []
     private var againReading: Dot?
 
@@ -73,7 +74,12 @@ struct Inquiry: Sendable {
 
     // MARK: Change sets once more, with values that are awaited
 
-    mutating func want(_ dot: Dot) { wanted.insert(dot) }
+    /// False: it is on the way, or enough was asked for in this session.
+    mutating func want(_ dot: Dot) -> Bool {
+        guard wantedInAll < Self.awaited, wanted.insert(dot).inserted else { return false }
+        wantedInAll += 1
+        return true
+    }
     mutating func came(_ dot: Dot) { wanted.remove(dot) }
     func wants(_ dot: Dot) -> Bool { wanted.contains(dot) }
 
@@ -124,4 +130,23 @@ struct Inquiry: Sendable {
         defer { reading = nil }
         return reading
     }
+}
+
+/// When to ask for what is awaited: once in a session, and in one that stays again after a minute, two, four and so on, for the
+/// peer may come to have it meanwhile.
+struct Reminder: Sendable {
+    private var next: Uptime?
+    private var waitMilliseconds: Int64 = 60_000
+
+    var hasAsked: Bool { next != nil }
+
+    func isDue(at now: Uptime, stays: Bool) -> Bool { next.map { stays && now >= $0 } ?? true }
+
+    mutating func asks(at now: Uptime) {
+        next = now.advanced(byMilliseconds: waitMilliseconds)
+        waitMilliseconds = min(2 * waitMilliseconds, Self.longestMilliseconds)
+    }
+
+    /// A day.
+    private static let longestMilliseconds: Int64 = 86_400_000
 }

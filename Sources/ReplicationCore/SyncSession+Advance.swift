@@ -36,7 +36,7 @@ extension SyncSession {
     private mutating func inquire() {
         askAgain()
         // Who said that it asks has only asked everything once it knows what the stream left out.
-        if hasAskedAgain || !inquiry.isPromised || !inbound.isEnabled, inquiry.saysEnough() { send(.question(nil)) }
+        if reminder.hasAsked || !inquiry.isPromised || !inbound.isEnabled, inquiry.saysEnough() { send(.question(nil)) }
         if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
@@ -46,14 +46,13 @@ extension SyncSession {
         if histories.startReading() { outputs.append(.readHeads) }
     }
 
-    /// Values that no later change set brings, once everything else has come: a peer may have them.
+    /// Values that no later change set brings, once everything else has come: a peer may have them, or come to have them while
+    /// the session stays.
     private mutating func askAgain() {
-        guard !hasAskedAgain, inbound.isEnabled, inbound.isEnded, inbound.isIdle else { return }
-        hasAskedAgain = true
-        for dot in valuesToAskFor where peer.confirmed.contains(dot) {
-            inquiry.want(dot)
-            send(.again(dot))
-        }
+        guard inbound.isEnabled, inbound.isEnded, inbound.isIdle, reminder.isDue(at: now.uptime, stays: mode.live)
+        else { return }
+        reminder.asks(at: now.uptime)
+        for dot in valuesToAskFor where peer.confirmed.contains(dot) && inquiry.want(dot) { send(.again(dot)) }
     }
 
     /// Change sets of which values are awaited: asked for once more in one session.

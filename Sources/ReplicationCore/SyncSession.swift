@@ -37,8 +37,8 @@ public struct SyncSession: Sendable {
     var peerHistories: Identifier128?
     /// As the peer was told last how the histories end here.
     var toldHistories: Identifier128?
-    /// What is awaited was asked for.
-    var hasAskedAgain = false
+    /// Asking for what is awaited.
+    var reminder = Reminder()
     var mode: SyncMode
     var summary = SessionSummary()
     /// Held change sets that the next acknowledgement tells.
@@ -132,7 +132,8 @@ public struct SyncSession: Sendable {
             throw Violation(error.isTooLarge ? .tooLarge : .malformed, error.description)
         case .bytesArrived: lastHeardAt = now.uptime
         case .localChanged(let state): localChanged(state)
-        case .outgoing(let batch): _ = outbound.queue(batch)
+        case .outgoing(let batch):
+            if outbound.queue(batch) { noteStored(batch.changeSets.map(\.dot)) }
         case .backlogCounted(let backlog):
             if phase == .counting { answer(backlog: backlog) }
         case .applied(let report): applied(report)
@@ -214,6 +215,14 @@ public struct SyncSession: Sendable {
         }
         if grew { outbound.more() }
         if hasGreeted { roster.changed(to: state.rosterDigest) }
+    }
+
+    /// What is sent is here, even where the word of it has not come yet: the peer goes on from it.
+    private mutating func noteStored(_ dots: [Dot]) {
+        for dot in dots where local.applied[dot.origin] < dot.sequence {
+            local.applied[dot.origin] = dot.sequence
+            local.histories = nil
+        }
     }
 
     private mutating func applied(_ report: ApplyReport) {

@@ -10,12 +10,13 @@ internal import Synchronization
 /// A process of a sweep: runs seeds one after another and writes a line about each.
 struct Worker {
     let options: SimulationOptions
+    /// Each seed has faults of its own.
+    let varies: Bool
 
     func run(_ seeds: ClosedRange<UInt64>) throws {
         for seed in seeds {
             Self.say("begin \(seed)")
-            var options = options
-            options.seed = seed
+            let options = varies ? options.inSweep(seed) : options
             let report = try Simulation(options).run()
             if let violation = report.violation {
                 Self.say("violation \(seed) \("\(violation)".replacing("\n", with: " | "))")
@@ -74,14 +75,10 @@ final class Sweep: Sendable {
         )
         print(tallies.text)
         for failure in failures {
-            var options = options
-            options.seed = failure.seed
-            print(Failure.text(options, failure.what))
+            print(Failure.text(options.inSweep(failure.seed), failure.what))
         }
         if let first = failures.first, shrinks {
-            var options = options
-            options.seed = first.seed
-            Failure.shrink(options, first.what)
+            Failure.shrink(options.inSweep(first.seed), first.what)
         }
         let missing = tallies.missing(in: done, of: options.faults)
         for (fault, count) in missing where failures.isEmpty {
@@ -107,7 +104,7 @@ final class Sweep: Sendable {
 
     /// Returns the seed at which the process died, where it did.
     private func run(_ first: UInt64, _ last: UInt64) -> UInt64? {
-        let child = Child(Failure.arguments(options) + ["--worker", "--seeds", "\(first)..\(last)"])
+        let child = Child(Failure.arguments(options) + ["--worker", "--varied", "--seeds", "\(first)..\(last)"])
         var current = first
         var isRunning = false
         child.run { line in

@@ -13,8 +13,8 @@ struct Syncsim: ParsableCommand {
         commandName: "syncsim", abstract: "Simulates a workspace of many nodes, and all that may go wrong with it.",
         discussion: """
             A run is told by its seed, nodes, steps and the faults left out; the last line is a digest of everything that \
-            happened. With --seeds or --runs many runs are made, some at a time, and the faults they met are counted: a \
-            sweep that met too few of a kind fails. A run that breaks an invariant is made smaller until it is the \
+            happened. With --seeds or --runs many runs are made, some at a time, every second with a third of the faults \
+            or fewer, and the faults they met are counted: a sweep that met too few of a kind fails. A run that breaks an invariant is made smaller until it is the \
             smallest that does, and ends with status 1. SYNCSIM_COMMIT in the environment is printed with it.
             """)
 
@@ -39,6 +39,8 @@ struct Syncsim: ParsableCommand {
     var noShrink = false
     @Flag(help: .hidden)
     var worker = false
+    @Flag(help: .hidden)
+    var varied = false
 
     func validate() throws {
         guard nodes >= 2, nodes <= 64 else { throw ValidationError("--nodes is 2 to 64.") }
@@ -49,7 +51,7 @@ struct Syncsim: ParsableCommand {
     func run() throws {
         let options = try SimulationOptions(seed: seed, nodes: nodes, steps: steps, faults: faults())
         if let range = seeds?.range ?? runs.map(Self.freshSeeds) {
-            if worker { return try Worker(options: options).run(range) }
+            if worker { return try Worker(options: options, varies: varied).run(range) }
             guard try Sweep(options: options, jobs: jobs, shrinks: !noShrink).run(range) else { throw ExitCode(1) }
             return
         }

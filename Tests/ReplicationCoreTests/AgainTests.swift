@@ -5,10 +5,10 @@ import ReplicationWire
 import Testing
 
 @Suite struct AgainTests {
-    /// Two replicas that have the same four change sets of one origin; the first awaits a value of each.
-    private func awaiting() -> (network: Network, left: FakeReplica, right: FakeReplica) {
+    /// Two replicas that have the same change sets of one origin; the first awaits a value of each.
+    private func awaiting(_ count: Int = 4) -> (network: Network, left: FakeReplica, right: FakeReplica) {
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
-        left.awaited = (0..<4).map { _ in right.write(as: origin(3), large: [300]) }
+        left.awaited = (0..<count).map { _ in right.write(as: origin(3), large: [300]) }
         left.copy(from: right)
         left.safeBelow = SafeBelow([origin(3): .zero])
         return (Network(), left, right)
@@ -115,6 +115,31 @@ import Testing
                 dialler.sent.map(\.name) == ["greeting", "stream end"] + left.awaited.map { _ in "answer" }
                     + ["goodbye"])
         }
+        #expect(network.allComplaints == [])
+    }
+
+    /// In a session that stays the peer may come to have it.
+    @Test func aValueThatThePeerGetsLater() {
+        let (network, left, right) = awaiting()
+        right.lost = Set(left.awaited)
+        network.world.schedule(after: 30_000_000) { right.lost = [] }
+        network.world.schedule(after: 90_000_000) {
+            left.awaited = []
+            network.changed(left)
+        }
+        let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: 600_000)
+        #expect(dialler.sent.filter { $0.name.hasPrefix("question") }.count == 8)
+        #expect(answerer.sent.filter { $0.name == "change set" }.count == 4)
+        #expect(network.allComplaints == [])
+    }
+
+    /// However long it stays, it asks no more than the peer takes.
+    @Test func whatNobodyHasIsNotAskedForWithoutEnd() {
+        let (network, left, right) = awaiting(50)
+        right.lost = Set(left.awaited)
+        let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: 6 * 3_600_000)
+        #expect(dialler.sent.filter { $0.name.hasPrefix("question") }.count == 240)
+        #expect(dialler.ending == nil && answerer.ending == nil)
         #expect(network.allComplaints == [])
     }
 

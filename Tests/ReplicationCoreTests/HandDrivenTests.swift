@@ -75,6 +75,23 @@ private struct Hand {
         #expect(hand.request?.lackedBy[origin(1)] == SequenceNumber(1))
     }
 
+    /// Another session brought it in, and the word of that is slower than the peer, which goes on from what it got.
+    @Test func whatItSentIsHereThoughNobodySaidSo() {
+        var hand = Hand(.live, write: 1)
+        hand.replica.write(as: origin(3))
+        hand.give(
+            .outgoing(hand.replica.read(OutgoingRequest(lackedBy: VersionVector(), skipping: [], maxBytes: 1 << 20))))
+        #expect(hand.sent.map(\.name) == ["change set", "change set", "stream end"])
+        let peer = FakeReplica(node(2))
+        peer.copy(from: hand.replica)
+        peer.write(as: origin(3))
+        for frame in FrameCodec.frames(of: peer.log[2].changeSet) {
+            hand.give(.frame((try? FrameCodec.decode(FrameCodec.encode(frame))) ?? .goodbye))
+        }
+        #expect(hand.violation == nil)
+        #expect(hand.outputs.contains { if case .applyBatch = $0 { true } else { false } })
+    }
+
     @Test func whatWasReadBeforeTheHoldIsNotSentAfterIt() {
         var hand = Hand(.live, write: 2)
         let answer = hand.replica.read(OutgoingRequest(lackedBy: VersionVector(), skipping: [], maxBytes: 1 << 20))

@@ -39,6 +39,17 @@ import Trust
         #expect(found != nil)
     }
 
+    @Test func whatIsSentToWhoHasAllIsFound() throws {
+        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 2, steps: 20, faults: []))
+        let report = simulation.run(beforeComparing: {
+            let (one, other) = (simulation.nodes[0], simulation.nodes[1])
+            try simulation.write(on: one)
+            simulation.isIdle = true
+            try simulation.exchange(one, other)
+        })
+        #expect(report.violation?.description.contains("have the same, and yet") == true)
+    }
+
     @Test func aWriteThatNoProgramMadeIsFound() throws {
         let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 2, steps: 0, faults: []))
         let report = simulation.run(beforeComparing: {

@@ -8,12 +8,64 @@ internal import ReplicationModel
 struct Contents: Equatable {
     /// By section and key.
     private(set) var sections: [String: [String: [Value]]] = [:]
+    /// The change sets that wrote a register.
+    private var writers: [String: Set<String>] = [:]
+    /// Change sets of which a value is not there, and may never come: what they decide is not compared.
+    private(set) var awaited: Set<String> = []
 
     subscript(section: String) -> [String: [Value]] { sections[section] ?? [:] }
 
     mutating func set(_ section: String, _ key: String, _ values: [Value]) {
         sections[section, default: [:]][key] = values
     }
+
+    static func == (left: Contents, right: Contents) -> Bool { left.sections == right.sections }
+
+    /// How a row is named here: ids that only look alike are two.
+    static func name(_ id: RowID) -> String {
+        id.description.unicodeScalars.map { $0.escaped(asASCII: true) }.joined()
+    }
+
+    /// Whether what stands in a register depends on a value that is awaited.
+    func isMasked(_ register: Register) -> Bool {
+        isMasked(register.table, Self.name(register.id), register.field)
+    }
+
+    private func isMasked(_ table: String, _ id: String, _ field: String) -> Bool {
+        !awaited.isEmpty && writers["\(table) \(field) \(id)"].map { !$0.isDisjoint(with: awaited) } ?? false
+    }
+
+    /// Whether a value that lost is awaited.
+    func isMasked(ledger entry: [Value]) -> Bool {
+        awaited.contains("\(entry[1].string ?? "?"):\(Self.number(entry[2]))")
+    }
+
+    /// The same, without the values that depend on what is awaited here or elsewhere.
+    ///
+    /// - Returns: how many values were left out.
+    mutating func mask(_ others: Set<String>, _ tables: [Table]) -> Int {
+        awaited.formUnion(others)
+        guard !awaited.isEmpty else { return 0 }
+        var count = 0
+        for table in tables {
+            for (place, column) in table.columns.enumerated() {
+                let field = table.fields.first { $0.columns.contains(column.name) }?.name ?? column.name
+                for section in ["rows \(table.name)", "graveyard \(table.name)"] {
+                    for id in self[section].keys where isMasked(table.name, id, field) {
+                        sections[section]?[id]?[place] = Self.masked
+                        count += 1
+                    }
+                }
+            }
+        }
+        for (key, entry) in self["ledger"] where isMasked(ledger: entry) {
+            sections["ledger"]?[key] = entry.prefix(5) + [Self.masked]
+            count += 1
+        }
+        return count
+    }
+
+    private static let masked = Value("awaited")
 
     /// Where the two differ first; nil where they do not.
     func difference(from other: Contents) -> String? {
@@ -54,10 +106,20 @@ struct Contents: Equatable {
         }
         for table in tables { try read(table, reader, origins) }
         try readLedger(reader, origins)
+        let lacking = try reader.query(
+            """
+            SELECT origin, seq FROM sync_awaiting UNION SELECT c.origin, c.seq FROM sync_conflicts c
+            JOIN sync_conflict_values v ON v.conflict = c.number WHERE v.absent
+            """)
+        awaited = Set(lacking.map { "\(Self.name($0[0], origins)):\(Self.number($0[1]))" })
     }
 
     private static func number(_ value: Value) -> Int64 {
         if case .integer(let number) = value { number } else { -1 }
+    }
+
+    private static func name(_ id: Value) -> String {
+        if case .text(let bytes) = id { name(RowID(bytes: bytes)) } else { "?" }
     }
 
     private static func name(_ value: Value, _ origins: [Int64: String]) -> String { origins[number(value)] ?? "?" }
@@ -66,7 +128,7 @@ struct Contents: Equatable {
         let columns = table.columns.map { ", \"\($0.name)\"" }.joined()
         for (section, home) in [("rows", table.name), ("graveyard", "sync_graveyard_\(table.name)")] {
             for row in try reader.query("SELECT id\(columns) FROM \"\(home)\"") {
-                set("\(section) \(table.name)", row[0].string ?? "?", Array(row.values.dropFirst()))
+                set("\(section) \(table.name)", Self.name(row[0]), Array(row.values.dropFirst()))
             }
         }
         var fields: [Int64: String] = [0: Register.existence]
@@ -78,13 +140,12 @@ struct Contents: Equatable {
         for row in try reader.query("SELECT number, fields FROM sync_shapes") {
             shapes[Self.number(row[0])] = (row[1].string ?? "").split(separator: ",").compactMap { Int64($0) }
         }
-        let versions = "versions \(table.name)"
         for row in try reader.query("SELECT id, alive, shape, stamp, origin, seq FROM \"sync_rows_\(table.name)\"") {
-            let id = row[0].string ?? "?"
+            let id = Self.name(row[0])
             set("existence \(table.name)", id, [row[1]])
             guard case .integer(let shape) = row[2] else { continue }
             for field in [0] + (shapes[shape] ?? []) {
-                set(versions, Self.key(id, fields[field], row[3], Self.name(row[4], origins)), [row[5]])
+                note(table, id, fields[field], [row[3], row[4], row[5]], origins)
             }
         }
         let written = try reader.query(
@@ -93,9 +154,17 @@ struct Contents: Equatable {
             JOIN "sync_rows_\(table.name)" r ON r.row = v.row
             """)
         for row in written {
-            let key = Self.key(row[0].string ?? "?", fields[Self.number(row[1])], row[2], Self.name(row[3], origins))
-            set(versions, key, [row[4]])
+            note(table, Self.name(row[0]), fields[Self.number(row[1])], [row[2], row[3], row[4]], origins)
         }
+    }
+
+    /// A write of a field: its stamp, its origin, its sequence.
+    private mutating func note(
+        _ table: Table, _ id: String, _ field: String?, _ write: [Value], _ origins: [Int64: String]
+    ) {
+        let origin = Self.name(write[1], origins)
+        set("versions \(table.name)", Self.key(id, field, write[0], origin), [write[2]])
+        writers["\(table.name) \(field ?? "?") \(id)", default: []].insert("\(origin):\(Self.number(write[2]))")
     }
 
     /// How a write is named among the versions.

@@ -110,7 +110,7 @@ extension Simulation {
         let known = library[dot]
         guard !known.isEmpty else { return .never }
         let isElsewhere = nodes.contains { $0 !== node && $0.witness.seen.contains(dot) }
-        if !isElsewhere, known.allSatisfy({ takenBack.contains($0.digest) }) {
+        if !isElsewhere, known.allSatisfy({ takenBack.contains($0.digest) && !rolledBack.contains($0.digest) }) {
             for entry in known { takenBack.remove(entry.digest) }
             return .inPlace
         }
@@ -213,7 +213,10 @@ extension Simulation {
             return
         }
         let others = node.witness.mayRewrite[register] ?? []
-        if let other = others.first(where: { $0.alive.map { $0 == (row.kind != .delete) } ?? ($0.cells == cells) }) {
+        if let place = others.firstIndex(where: { $0.alive.map { $0 == (row.kind != .delete) } ?? ($0.cells == cells) })
+        {
+            let other = others[place]
+            node.witness.mayRewrite[register]?.remove(at: place)
             if other.alive == true { restored.insert(row.id) }
             return
         }

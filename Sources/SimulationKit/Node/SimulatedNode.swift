@@ -77,9 +77,12 @@ final class SimulatedNode {
 
     struct Backup {
         let files: [String: [UInt8]]
-        let witness: Witness
+        var witness: Witness
         let doubtful: [Doubtful]
         let tables: [Table]
+        let mark: VirtualMark
+        /// Under which it wrote.
+        let origin: Origin?
     }
 
     static let path = "/replica.sqlite"

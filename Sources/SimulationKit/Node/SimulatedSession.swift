@@ -28,6 +28,7 @@ final class SimulatedSession {
     /// How often the node's replica had been rewound.
     private let rewinds: Int
     private(set) var ending: SessionEnding?
+    private(set) var summary: SessionSummary?
     /// The other side.
     weak var other: SimulatedSession?
     /// What this side had as it began.
@@ -71,6 +72,9 @@ final class SimulatedSession {
 
     var isAlive: Bool { ending == nil && node.process == process && node.isUp }
     private var label: String { "\(node.name)#\(number)" }
+
+    /// It dialled to stay.
+    var staysLive: Bool { if case .dialling(let mode) = role { mode.live } else { false } }
 
     // MARK: Inputs
 
@@ -130,7 +134,7 @@ final class SimulatedSession {
             }
         case .event(let event): note(event)
         case .close(let ending, let summary):
-            self.ending = ending
+            (self.ending, self.summary) = (ending, summary)
             simulation.ended(self, ending, summary)
             connection.close(side, "the peer closed the connection")
             node.sessions.removeAll { $0 === self }

@@ -12,11 +12,18 @@ extension Simulation {
     private struct RolledBack: Error {}
 
     /// One transaction of a program: one to three statements, or an import; sometimes rolled back.
-    func write(on node: SimulatedNode) throws {
+    ///
+    /// - Parameter oddly: as few programs do.
+    func write(on node: SimulatedNode, oddly: Bool = false) throws {
         guard node.role != .reader else { return }
-        let statements =
-            writing.chance(10)
-            ? importStatements(node) : (0..<writing.within(1...3)).map { _ in statement(node) }
+        let statements: [Statement] =
+            if oddly {
+                (0..<writing.within(1...3)).map { _ in oddStatement(node) }
+            } else if writing.chance(10) {
+                importStatements(node)
+            } else {
+                (0..<writing.within(1...3)).map { _ in statement(node) }
+            }
         let rollsBack = writing.chance(80)
         setTime(node)
         let journal = node.machine.disk.isTroubled ? try node.replica?.read { try node.journalEnds($0) } : [:]
@@ -127,6 +134,31 @@ extension Simulation {
                 sql: "INSERT INTO notes(id, title, body) VALUES (?, ?, ?)",
                 arguments: [Value(id), Value("imported"), long(writing.within(10...400))], table: node.tables[0],
                 ids: .these([id]), inserts: true)
+        }
+    }
+
+    /// Deletes in every table, texts that are empty and not NULL, and ids that nobody would think of.
+    private func oddStatement(_ node: SimulatedNode) -> Statement {
+        let table = writing.pick(node.tables)
+        let column = writing.pick(table.columns).name
+        let prefix = ["links": "l", "marks": "m"][table.name] ?? ""
+        let ids = [
+            " ", "r1\u{0}", "R1", "r1 ", "é", "e\u{301}", "😀", String(repeating: "x", count: RowID.byteCountLimit),
+            "x'; --",
+        ]
+        let id = writing.chance(500) ? prefix + self.id() : writing.pick(ids)
+        let value: Value = writing.pick([Value(""), Value(" "), Value("0"), Value("\u{0}"), .integer(0)])
+        func one(_ sql: String, _ arguments: [Value], inserts: Bool = false) -> Statement {
+            Statement(sql: sql, arguments: arguments, table: table, ids: .these([id]), inserts: inserts)
+        }
+        switch writing.below(4) {
+        case 0: return one("DELETE FROM \(table.name) WHERE id = ?", [Value(id)])
+        case 1: return one("UPDATE \(table.name) SET \(column) = ? WHERE id = ?", [value, Value(id)])
+        case 2 where column != "title":
+            return one("UPDATE \(table.name) SET \(column) = NULL WHERE id = ?", [Value(id)])
+        default:
+            return one(
+                "INSERT OR REPLACE INTO \(table.name)(id, \(column)) VALUES (?, ?)", [Value(id), value], inserts: true)
         }
     }
 

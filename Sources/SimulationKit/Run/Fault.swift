@@ -40,6 +40,14 @@ public enum Fault: String, CaseIterable, Sendable, Hashable, Comparable {
     case markLost = "mark-lost"
     /// The workspace's authority puts a node out, with a cut at what is known of its work or below; or raises the cut.
     case revoke
+    /// A whole machine is put back as it was some time ago, high-water mark and all: its clone, in another time.
+    case rollBack = "roll-back"
+    /// An operator lets in some of what waits for a clock.
+    case letIn = "let-in"
+    /// A second program opens a node's replica beside the one that runs, and writes, seals or releases.
+    case secondProgram = "second-program"
+    /// Programs write what few do: empty texts, odd ids, deletes in every table.
+    case oddWrites = "odd-writes"
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -3,6 +3,7 @@
 // Invariant: a kind of fault that is left out takes its turn and does nothing, so that everything else stays as it was.
 
 internal import Chance
+internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationModel
 internal import Trust
@@ -33,7 +34,24 @@ extension Simulation {
         case .fork: try fork(node)
         case .markLost: try loseMark(node, &random)
         case .revoke: try revoke(by: node, other, &random)
-        case .slow, .lateJoin, .oldSchema: break
+        case .slow, .lateJoin, .oldSchema, .rollBack, .letIn, .secondProgram, .oddWrites: break
+        }
+    }
+
+    /// What came to be among the faults later is drawn from a stream of its own: runs without it stay as they were.
+    func rareFault() throws {
+        let node = nodes[rarities.below(nodes.count)]
+        let kind = rarities.below(1_000)
+        let random = rarities.forked("fault")
+        _ = rarities.next()
+        guard node.isUp, !node.machine.disk.isDown else { return }
+        setTime(node)
+        switch kind {
+        case ..<25 where options.faults.contains(.letIn): try letIn(node, random)
+        case 25..<33 where options.faults.contains(.rollBack): try rollBack(node)
+        case 33..<63 where options.faults.contains(.secondProgram): try runSecondProgram(on: node)
+        case 63..<90 where options.faults.contains(.oddWrites): try writeOddly(on: node)
+        default: break
         }
     }
 
@@ -55,20 +73,104 @@ extension Simulation {
         guard node.isUp else { return }
         guard let backup = node.backup, random.chance(600) else {
             trace.note("\(node.name) is backed up")
+            let mark = VirtualMark()
+            mark.clone(node.machine.mark)
             node.backup = SimulatedNode.Backup(
                 files: node.machine.disk.snapshot(), witness: node.witness, doubtful: node.doubtful,
-                tables: node.tables)
+                tables: node.tables, mark: mark, origin: try node.replica?.origin)
             return
         }
         try crash(node, losesPower: false)
         trace.note("\(node.name) is restored from a backup")
         tallies.count(.restore)
-        node.machine.disk.restore(backup.files)
         // What was sealed since is gone from here; it comes back from whoever has it.
         takenBack.formUnion(node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil })
+        putBack(node, backup)
+    }
+
+    private func putBack(_ node: SimulatedNode, _ backup: SimulatedNode.Backup) {
+        node.machine.disk.restore(backup.files)
         node.takeOver(doubtful: backup.doubtful)
         node.witness = backup.witness
         node.tables = backup.tables
+    }
+
+    /// Puts a whole machine back: it cannot tell, and goes on under numbers that it used.
+    private func rollBack(_ node: SimulatedNode) throws {
+        guard let backup = node.backup, let origin = backup.origin, origin.node == node.id, node.role != .reader,
+            twins[origin] == nil, !isRevoked(node)
+        else { return }
+        try crash(node, losesPower: false)
+        trace.note("the machine of \(node.name) is put back as it was")
+        tallies.count(.rollBack)
+        let common = backup.witness.seen[origin]
+        twins[origin] = common
+        noteFirstContents(of: origin, after: common)
+        let gone = node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil }
+        takenBack.formUnion(gone)
+        rolledBack.formUnion(gone)
+        putBack(node, backup)
+        node.machine.mark.clone(backup.mark)
+    }
+
+    /// Until now each of an origin's names stood for one content, and whoever has it has that.
+    private func noteFirstContents(of origin: Origin, after common: SequenceNumber) {
+        func note(_ witness: inout Witness) {
+            for sequence in common.rawValue..<max(common.rawValue, witness.ever[origin].rawValue) {
+                let dot = Dot(origin: origin, sequence: SequenceNumber(sequence + 1))
+                witness.contents[dot] = library[dot].first?.digest
+            }
+        }
+        for node in nodes {
+            note(&node.witness)
+            if node.backup != nil { note(&node.backup!.witness) }
+        }
+    }
+
+    /// A program that somebody starts while the service runs, and that ends before the service does anything.
+    private func runSecondProgram(on node: SimulatedNode) throws {
+        guard let service = node.store, !node.machine.disk.isTroubled else { return }
+        tallies.count(.secondProgram)
+        trace.note("a second program runs on \(node.name)")
+        let process = node.process
+        let program = try open(node, rarities.forked("incarnations"))
+        node.store = program
+        try look(at: node, program)
+        let others = writing
+        writing = rarities.forked("writing")
+        defer { writing = others }
+        for _ in 0..<rarities.within(1...3) where node.process == process {
+            switch rarities.below(4) {
+            case 0: try seal(node)
+            case 1: try release(node)
+            default: try write(on: node)
+            }
+        }
+        guard node.process == process else { return }
+        try node.replica?.close()
+        node.store = service
+    }
+
+    private func writeOddly(on node: SimulatedNode) throws {
+        tallies.count(.oddWrites)
+        let others = writing
+        writing = rarities.forked("writing")
+        defer { writing = others }
+        try write(on: node, oddly: true)
+    }
+
+    /// An operator looks at what is held and lets some of it in.
+    private func letIn(_ node: SimulatedNode, _ random: SeededRandom) throws {
+        var random = random
+        guard let replica = node.replica else { return }
+        let chosen = try replica.held().map(\.dot).filter { _ in random.chance(400) }
+        guard !chosen.isEmpty else { return }
+        tallies.count(.letIn)
+        trace.note("\(node.name) lets in \(chosen.count)")
+        let report = try work(node, "lets in what is held") { try $0.replica.releaseHeld(Set(chosen)) }
+        guard let report else { return }
+        if let violation = report.violation { throw SimulationViolation("\(node.name) lets in: \(violation)") }
+        if report.changeSets > 0 { changed(node) }
     }
 
     /// Copies a node's whole directory to a machine that has no node yet, and starts what is there.

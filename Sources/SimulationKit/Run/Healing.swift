@@ -2,6 +2,7 @@
 //
 // Invariant: healing changes no data; what it cannot bring together was lost or refused before.
 
+internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
 internal import ReplicationCore
@@ -30,9 +31,7 @@ extension Simulation {
                 if node.isUp { try crash(node, losesPower: false) }
             }
             if !node.isUp { try start(node) }
-            for session in node.sessions { try session.take(.stop) }
         }
-        try scheduler.run(until: scheduler.now.advanced(by: 120_000_000))
         if !issued.isEmpty {
             // A record that nobody kept, for the disk failed, is made again.
             let records = issued.sorted { $0.key.description < $1.key.description }.map(\.value.record)
@@ -40,15 +39,59 @@ extension Simulation {
                 try store.replica.addRosterRecords(records)
                 try store.refreshRoster()
             }
+            changed(nodes[0])
         }
+        // Half the runs come together over connections that stay, and the rest by everyone dialling everyone.
+        if audits.chance(500) { try stayTogether() }
+        for node in joined {
+            for session in node.sessions { try session.take(.stop) }
+        }
+        try scheduler.run(until: scheduler.now.advanced(by: 120_000_000))
         for round in 1... {
             // Who is out comes back once, as if it did not know.
             let all = round == 1 ? nodes.filter(\.hasJoined) : members
             // Everyone dials everyone at some time: who is only ever called has nobody to ask.
             try meetAll(round.isMultiple(of: 2) ? all.reversed() : all)
-            if try isQuiet() { break }
-            guard round <= 2 * nodes.count + 8 else { throw SimulationViolation(try describeDisagreement()) }
+            guard let unrest = try unrest() else { break }
+            guard round <= 2 * nodes.count + 8 else { throw SimulationViolation(try describe(unrest)) }
         }
+        try beIdle()
+    }
+
+    /// Each stays connected with the next, and what each has comes to all, whatever their sessions went through before.
+    private func stayTogether() throws {
+        tallies.count("live-rings")
+        trace.note("everyone stays connected")
+        for round in 1... {
+            let all = members
+            for (place, node) in all.enumerated() {
+                try seal(node)
+                try releaseAll(node)
+                let others = all[(place + 1)...] + all[..<place]
+                if let next = others.first(where: { $0.id != node.id }),
+                    !node.sessions.contains(where: { $0.peer === next && $0.staysLive })
+                {
+                    try meet(node, next, mode: .live)
+                }
+            }
+            try scheduler.run(until: scheduler.now.advanced(by: 60_000_000))
+            noteDisks()
+            guard let unrest = try unrest() else { break }
+            // What some await they ask for after longer and longer.
+            guard round <= 60 else {
+                throw SimulationViolation("over connections that stay, " + (try describe(unrest)))
+            }
+        }
+    }
+
+    /// Who has all has nothing to send.
+    private func beIdle() throws {
+        let awaits = try members.contains { try $0.replica?.awaited().isEmpty == false }
+        // Whoever has a value that others lack is asked for it in every session.
+        guard !awaits else { return }
+        isIdle = true
+        try meetAll(members)
+        isIdle = false
     }
 
     private func meetAll(_ all: [SimulatedNode]) throws {
@@ -77,10 +120,14 @@ extension Simulation {
     /// A whole session, to its end.
     func exchange(_ node: SimulatedNode, _ other: SimulatedNode) throws {
         guard let session = try meet(node, other, mode: .sync) else { return }
+        let callee = session.other
         let deadline = scheduler.now.advanced(by: 600_000_000)
         // A side that heard the other's last word may still be at work.
         while session.ending == nil || !session.connection.isOver, try scheduler.step(until: deadline) {}
         noteDisks()
+        if isIdle, let moved = [session, callee].compactMap({ $0?.summary }).first(where: { $0 != SessionSummary() }) {
+            throw SimulationViolation("\(node.name) and \(other.name) have the same, and yet: \(moved)")
+        }
         guard let ending = session.ending else {
             throw SimulationViolation("a session of \(node.name) and \(other.name) does not end")
         }
@@ -103,20 +150,27 @@ extension Simulation {
         tallies.count("released-by-operator", held.count)
         let report = try work(node, "releases everything") { try $0.replica.releaseHeld(Set(held.map(\.dot))) }
         if let violation = report?.violation { throw SimulationViolation("\(node.name) releases: \(violation)") }
+        changed(node)
     }
 
-    private func isQuiet() throws -> Bool {
-        guard let first = nodes[0].store else { return false }
+    /// In what members differ still; nil where they do not.
+    private func unrest() throws -> String? {
+        guard let first = nodes[0].store else { return "n0 is down" }
         let applied = try first.replica.vectors().applied
         for node in members {
-            guard let store = node.store else { return false }
+            guard let store = node.store else { return "\(node.name) is down" }
             let vectors = try store.replica.vectors()
-            guard vectors.applied == applied, try store.replica.held().allSatisfy({ try isOut($0.dot, node, applied) }),
-                store.roster.digest == first.roster.digest, node.witness.cuts == nodes[0].witness.cuts
-            else { return false }
-            if vectors.safe != applied || !node.witness.cuts.isEmpty, try awaitsWhatIsThere(node) { return false }
+            guard vectors.applied == applied else { return "\(node.name) has another vector than n0" }
+            guard try store.replica.held().allSatisfy({ try isOut($0.dot, node, applied) }) else {
+                return "\(node.name) holds what counts"
+            }
+            guard store.roster.digest == first.roster.digest else { return "\(node.name) has another roster than n0" }
+            guard node.witness.cuts == nodes[0].witness.cuts else { return "\(node.name) knows of other cuts than n0" }
+            if vectors.safe != applied || !node.witness.cuts.isEmpty, try awaitsWhatIsThere(node) {
+                return "\(node.name) awaits values that another has"
+            }
         }
-        return try !hasHiddenFork()
+        return try hasHiddenFork() ? "an origin has two histories, and nobody has proven it" : nil
     }
 
     /// What is held comes after a cut, or builds on what is not there and never will be.
@@ -142,8 +196,8 @@ extension Simulation {
         return false
     }
 
-    private func describeDisagreement() throws -> String {
-        var lines = ["everyone met everyone again and again, and they do not agree:"]
+    private func describe(_ unrest: String) throws -> String {
+        var lines = ["everyone met everyone again and again, and \(unrest):"]
         for node in members {
             guard let replica = node.replica else { continue }
             let (applied, safe) = try replica.vectors()

@@ -26,6 +26,21 @@ public struct SimulationOptions: Sendable, Hashable {
     }
 }
 
+extension SimulationOptions {
+    /// The same for a seed of a sweep: every second with a third of the faults, or fewer, for a fault may cover up what
+    /// another would show.
+    public func inSweep(_ seed: UInt64) -> SimulationOptions {
+        var options = self
+        options.seed = seed
+        var random = SeededRandom(seed: seed).forked("faults")
+        if random.chance(500) {
+            let share = random.below(400)
+            options.faults = Set(faults.sorted().filter { _ in random.chance(share) })
+        }
+        return options
+    }
+}
+
 /// What came of a run.
 public struct SimulationReport: Sendable {
     /// Of the whole trace.
@@ -53,9 +68,14 @@ public final class Simulation {
     var decisions: SeededRandom
     var writing: SeededRandom
     var audits: SeededRandom
+    var rarities: SeededRandom
     var isHealing = false
+    /// Everyone has everything, and whoever sends something sends it in vain.
+    var isIdle = false
     /// Sealed, and taken back with a disk: they are wherever they had been sent, or nowhere.
     var takenBack: Set<Digest> = []
+    /// Of these, what may have been sent all the same.
+    var rolledBack: Set<Digest> = []
     /// Origins under which two machines write, and the last sequence that they have in common.
     var twins: [Origin: SequenceNumber] = [:]
     /// What the authority said, by the digest of the record.
@@ -75,6 +95,7 @@ public final class Simulation {
         decisions = root.forked("decisions")
         writing = root.forked("writing")
         audits = root.forked("audits")
+        rarities = root.forked("rarities")
         var identity = root.forked("identity")
         let now = WallClock(milliseconds: VirtualClock.epochMilliseconds)
         workspace = Workspace(id: WorkspaceID(identity.identifier()), name: "simulation")
@@ -122,6 +143,7 @@ public final class Simulation {
             for step in 0..<options.steps {
                 try take(step)
                 try audit()
+                try rareFault()
                 noteDisks()
             }
             try heal()

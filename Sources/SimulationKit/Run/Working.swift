@@ -192,11 +192,7 @@ extension Simulation {
         if !isHealing { troubleOpening(node) }
         let store: SessionStore
         do {
-            let replica = try Replica.open(
-                at: SimulatedNode.path, in: node.machine.fileSystem, key: node.key, tables: node.tables,
-                mark: node.machine.mark, mint: node.mint(SeededRandom(seed: chance.next())), clock: node.clock
-            )
-            store = try SessionStore(replica: replica, authority: authority.certificate)
+            store = try open(node, SeededRandom(seed: chance.next()))
         } catch {
             return try failedToOpen(node, error)
         }
@@ -216,6 +212,14 @@ extension Simulation {
             )
         }
         trace.note("\(node.name) starts at \(describe(node.witness.seen))")
+    }
+
+    /// Opens a node's replica, as each of its programs does.
+    func open(_ node: SimulatedNode, _ random: SeededRandom) throws -> SessionStore {
+        let replica = try Replica.open(
+            at: SimulatedNode.path, in: node.machine.fileSystem, key: node.key, tables: node.tables,
+            mark: node.machine.mark, mint: node.mint(random), clock: node.clock)
+        return try SessionStore(replica: replica, authority: authority.certificate)
     }
 
     /// A crash or a failing disk may meet a replica while it is recovered, upgraded, or takes a new incarnation.
