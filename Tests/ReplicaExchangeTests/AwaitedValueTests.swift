@@ -37,6 +37,27 @@ import Testing
         #expect(idle.answering.sent.map(\.name) == ["greeting"])
     }
 
+    /// Those that nobody has any more do not keep the rest from being asked for.
+    @Test func whereMoreAreAwaitedThanAreAskedForEachHasItsTurn() throws {
+        let desk = try Desk("hq", "bureau")
+        let (hq, bureau) = (desk.members[0], desk.members[1])
+        for number in 0..<300 {
+            try hq.write("INSERT INTO notes(id, body) VALUES (?, ?)", [Value("n\(number)"), body])
+        }
+        let without = try hq.replica.outgoing(lackedBy: VersionVector(), maximumBytes: .max).changeSets.map {
+            SealedChangeSet(body: $0.sealed.body, signature: $0.sealed.signature, values: [nil])
+        }
+        #expect(try bureau.replica.apply(without, from: nil, authors: bureau.store.roster).changeSets == 300)
+        var seen: Set<Dot> = []
+        for _ in 0..<10 {
+            let awaited = try bureau.replica.awaited()
+            #expect(awaited.count <= 256)
+            seen.formUnion(awaited)
+            desk.clock.advance(60_000)
+        }
+        #expect(seen.count == 300)
+    }
+
     @Test func whoDialsGetsThemToo() throws {
         let (desk, hq, bureau) = try scene()
         try Meeting(desk, bureau, hq, .pull)

@@ -46,7 +46,7 @@ final class TestClock: Sendable {
 final class Desk {
     private static let notes = Table("notes", columns: [Column("title"), Column("body")])
     private let directory = FileManager.default.temporaryDirectory.appendingPathComponent("exchange-\(UUID())")
-    private let clock = TestClock()
+    let clock = TestClock()
     private let authority: CertificateAuthority
     private let workspace = Workspace(id: WorkspaceID(Identifier128(high: 1, low: 2)), name: "desk")
     private let keys: [SigningKey]

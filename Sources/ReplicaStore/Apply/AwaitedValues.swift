@@ -16,18 +16,25 @@ public struct AwaitedValue: Hashable, Sendable {
 }
 
 extension Replica {
-    /// Change sets of which a value is awaited, or is lacking in the ledger: a peer that has them may have the values.
+    /// Change sets of which a value is awaited, or is lacking in the ledger: a peer that has them may have the values. At most
+    /// 256, each minute others, so that those that nobody has stand in nobody's way.
     public func awaited() throws -> [Dot] {
-        try read(Self.awaited)
+        let now = clock()
+        return try read { try Self.awaited($0, at: now) }
     }
 
-    static func awaited(_ reader: Reader) throws -> [Dot] {
-        try reader.query(
+    static func awaited(_ reader: Reader, at now: WallClock) throws -> [Dot] {
+        // Who meets every ten minutes must not get the same each time.
+        let minute = UInt32(truncatingIfNeeded: now.milliseconds / 60_000)
+        let scattered = Int64(minute &* 0x9E37_79B1 >> 16)
+        return try reader.query(
             """
-            SELECT o.origin, a.seq FROM (SELECT origin, seq FROM sync_awaiting
+            WITH a AS MATERIALIZED (SELECT origin, seq FROM sync_awaiting
             UNION SELECT c.origin, c.seq FROM sync_conflicts c JOIN sync_conflict_values v ON v.conflict = c.number
-            WHERE v.absent) a JOIN sync_origins o ON o.number = a.origin LIMIT 256
-            """
+            WHERE v.absent)
+            SELECT o.origin, a.seq FROM a JOIN sync_origins o ON o.number = a.origin
+            LIMIT 256 OFFSET (SELECT ? % max(1, (count(*) + 255) / 256) * 256 FROM a)
+            """, [.integer(scattered)]
         ).compactMap { row in
             guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer else {
                 return nil

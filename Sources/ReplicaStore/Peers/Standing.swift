@@ -29,13 +29,14 @@ public struct ReplicaStanding: Sendable {
 extension Replica {
     /// Where this replica stands: read at every commit for every session, so in one snapshot and each table once.
     public func standing() throws -> ReplicaStanding {
-        try read { reader in
+        let now = clock()
+        return try read { reader in
             let origins = try OriginBook(reader)
             return ReplicaStanding(
                 applied: origins.applied, safe: try Self.safe(origins, reader), heads: origins.heads,
                 rewinds: try Self.rewinds(reader), schemaDigest: try Self.schemaDigest(reader),
                 held: try HeldStore.firstOfEachOrigin(reader, cuts: CutStore.load(reader, own: node)),
-                awaited: try Self.awaited(reader), suspicions: try Self.forkSuspicions(origins, reader),
+                awaited: try Self.awaited(reader, at: now), suspicions: try Self.forkSuspicions(origins, reader),
                 met: try Self.met(reader))
         }
     }

@@ -48,6 +48,7 @@ extension Simulation {
             try verify(node)
             try checkFollowers(of: node)
             try checkNothingIsLost(node, applied)
+            if awaited.isEmpty { try compareByRanges(nodes[0], node) }
         }
         trace.note("agreed at \(describe(applied))")
         tallies.count("change-sets", expected["log"].count)

@@ -18,6 +18,8 @@ final class SimulatedNode {
     var tables: [Table]
     /// Nil while the process is not running.
     var store: SessionStore?
+    /// Of a second program that has the replica open; it dies with the process.
+    var program: SessionStore?
     /// Grows with every process, so that what an earlier one began is not finished by a later one.
     var process = 0
     var sessions: [SimulatedSession] = []
@@ -30,8 +32,12 @@ final class SimulatedNode {
     var hasJoined = false
     /// Its disk as it was at some time, and what was known of it then.
     var backup: Backup?
+    /// Its replica as it was copied while it was in use.
+    var copy: Backup?
     /// How often its disk failed it.
     var diskFailures = 0
+    /// How often what it held was released beside its sessions.
+    var releases = 0
     /// How many sessions it began, which numbers them in the trace.
     var sessionCount = 0
 
@@ -108,7 +114,7 @@ final class SimulatedNode {
 
     /// The process is gone; its sessions with it.
     func forgetProcess() {
-        store = nil
+        (store, program) = (nil, nil)
         process += 1
         sessions = []
     }

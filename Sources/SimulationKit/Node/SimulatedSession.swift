@@ -35,6 +35,8 @@ final class SimulatedSession {
     let offered: VersionVector
     /// The processes, and how often the disk had failed, as it began.
     private let peerProcess: Int
+    /// How often what the peer held had been released beside its sessions.
+    private let peerReleases: Int
     private let diskFailures: Int
 
     init(
@@ -52,6 +54,7 @@ final class SimulatedSession {
         rewinds = node.witness.rewinds
         offered = local.applied
         peerProcess = peer.process
+        peerReleases = peer.releases
         diskFailures = node.diskFailures
         node.sessionCount += 1
         number = node.sessionCount
@@ -191,7 +194,10 @@ final class SimulatedSession {
         if mode.receive, let peerOffered, let lacked = simulation.lacked(by: node, of: peerOffered) {
             return "\(node.name) has all that \(peer.name) had, it says, and lacks \(lacked)"
         }
-        if mode.send, peer.process == peerProcess, peer.isUp, let lacked = simulation.lacked(by: peer, of: offered) {
+        // What was released there without a word of it is of the next session.
+        if mode.send, peer.process == peerProcess, peer.isUp, peer.releases == peerReleases,
+            let lacked = simulation.lacked(by: peer, of: offered)
+        {
             return "\(peer.name) has all that \(node.name) had, says \(node.name), and lacks \(lacked)"
         }
         return nil

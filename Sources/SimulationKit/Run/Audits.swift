@@ -1,10 +1,11 @@
 // What operators, followers and scripts ask of a replica at any time, between whatever else happens to it.
 //
-// Invariant: it draws from a stream of its own and only reads, so that a run with it and one without are the same run.
+// Invariant: it draws from a stream of its own and changes nothing, so that a run with it and one without are the same run.
 
 internal import Chance
 internal import ReplicaExchange
 internal import ReplicaStore
+internal import ReplicationCore
 internal import ReplicationModel
 internal import Trust
 
@@ -34,7 +35,8 @@ extension Simulation {
     private func inspect(_ node: SimulatedNode) throws {
         guard let replica = node.replica else { return }
         do {
-            _ = (try replica.status(), try replica.peers(), try replica.notices())
+            _ = (try replica.status(), try replica.notices())
+            try checkWhatIsSaidOfPeers(node, replica)
             let runs = try replica.heldRuns()
             for run in runs { _ = try replica.heldContents(Dot(origin: run.origin, sequence: run.first)) }
             _ = (try replica.heldTallies(), try replica.waitingEdits(), try replica.awaitedOfCutOrigins())
@@ -44,6 +46,84 @@ extension Simulation {
             }
         } catch let error as ReplicaError {
             throw SimulationViolation("\(node.name) cannot tell what it holds: \(error)")
+        }
+    }
+
+    /// Nobody is said to have what it never had.
+    private func checkWhatIsSaidOfPeers(_ node: SimulatedNode, _ replica: Replica) throws {
+        for peer in try replica.peers() {
+            let all = had[peer.node] ?? VersionVector()
+            for said in [peer.facts?.applied, peer.secondHand?.applied].compactMap({ $0 }) where !all.covers(said) {
+                throw SimulationViolation(
+                    "\(node.name) says that \(peer.node) has \(describe(said)), and it had \(describe(all)) at most")
+            }
+            guard let facts = peer.facts, !facts.applied.covers(facts.safe) else { continue }
+            throw SimulationViolation("\(node.name) says that more is safe at \(peer.node) than it has")
+        }
+    }
+
+    /// Once everyone met everyone and all have the same, everyone says so.
+    func checkLag() throws {
+        for node in members {
+            guard let replica = node.replica else { continue }
+            let applied = try replica.vectors().applied
+            for other in Set(members.map(\.id)).subtracting([node.id]) {
+                let facts = try replica.peer(other)?.facts
+                guard facts?.applied == applied else {
+                    throw SimulationViolation(
+                        "\(node.name) says that \(other) has \(facts.map { describe($0.applied) } ?? "nothing"), and all have \(describe(applied))"
+                    )
+                }
+            }
+        }
+    }
+
+    /// What taking a batch in would come to, as `pull --plan` tells it; nil for most.
+    func rehearse(
+        _ output: SessionOutput, node: SimulatedNode, from peer: NodeID
+    ) throws -> ReplicaStore.ApplyReport? {
+        guard case .applyBatch(let batch, let leftOut) = output, audits.chance(50), leftOut.isEmpty,
+            !node.machine.disk.isTroubled, let store = node.store, try store.replica.status().unsealed == 0
+        else { return nil }
+        tallies.count("rehearsed")
+        return try store.replica.rehearse(batch, from: peer, authors: store.roster).report
+    }
+
+    func check(_ rehearsed: ReplicaStore.ApplyReport?, against inputs: [SessionInput], of node: SimulatedNode) throws {
+        guard let rehearsed else { return }
+        for case .applied(let report) in inputs {
+            guard report.applied == rehearsed.applied, report.held == rehearsed.held,
+                report.received.changes == rehearsed.changes, report.received.bytes == rehearsed.bytes,
+                report.conflicts == UInt64(max(rehearsed.conflicts, 0))
+            else {
+                throw SimulationViolation("\(node.name) rehearsed \(rehearsed), and then it came to \(report)")
+            }
+        }
+    }
+
+    /// Compares two replicas by ranges, as `verify PEER` does: where all have the same it finds nothing.
+    func compareByRanges(_ node: SimulatedNode, _ other: SimulatedNode) throws {
+        guard let here = node.replica, let there = other.replica else { return }
+        var question = ComparisonQuestion(vector: try here.comparisonVector().digest)
+        let sections = try here.comparisonDeclarations().map { ComparisonSection.table($0.name) }
+        var comparison = RangeComparison(sections + [.ledger, .origins])
+        while true {
+            switch comparison.next() {
+            case .done:
+                guard comparison.differences.isEmpty, !comparison.isCutShort else {
+                    throw SimulationViolation(
+                        "\(node.name) finds differences in what \(other.name) has: \(comparison.differences)")
+                }
+                return
+            case .cut(let requests):
+                comparison.cut(try here.cut(requests.map { (range: $0.range, parts: $0.parts) }))
+            case .ask(let ranges):
+                question.ranges = ranges
+                guard case .ranges(let ours, _) = try here.answer(question),
+                    case .ranges(let theirs, _) = try there.answer(question)
+                else { throw SimulationViolation("\(node.name) and \(other.name) cannot be compared") }
+                try comparison.took(here: ours, there: theirs)
+            }
         }
     }
 

@@ -48,6 +48,9 @@ public enum Fault: String, CaseIterable, Sendable, Hashable, Comparable {
     case secondProgram = "second-program"
     /// Programs write what few do: empty texts, odd ids, deletes in every table.
     case oddWrites = "odd-writes"
+    /// A node's disk is gone: its replica is made anew for the identity that is left, or put back from a copy that was made of
+    /// it while it was in use.
+    case diskLost = "disk-lost"
 
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -34,7 +34,7 @@ extension Simulation {
         case .fork: try fork(node)
         case .markLost: try loseMark(node, &random)
         case .revoke: try revoke(by: node, other, &random)
-        case .slow, .lateJoin, .oldSchema, .rollBack, .letIn, .secondProgram, .oddWrites: break
+        case .slow, .lateJoin, .oldSchema, .rollBack, .letIn, .secondProgram, .oddWrites, .diskLost: break
         }
     }
 
@@ -49,8 +49,10 @@ extension Simulation {
         switch kind {
         case ..<25 where options.faults.contains(.letIn): try letIn(node, random)
         case 25..<33 where options.faults.contains(.rollBack): try rollBack(node)
-        case 33..<63 where options.faults.contains(.secondProgram): try runSecondProgram(on: node)
-        case 63..<90 where options.faults.contains(.oddWrites): try writeOddly(on: node)
+        case 33..<73 where options.faults.contains(.secondProgram): try runSecondProgram(on: node)
+        case 100..<103 where options.faults.contains(.diskLost): try loseDisk(of: node)
+        case 103..<110 where options.faults.contains(.diskLost): try copyReplica(of: node)
+        case 73..<100 where options.faults.contains(.oddWrites): try writeOddly(on: node)
         default: break
         }
     }
@@ -88,6 +90,12 @@ extension Simulation {
         putBack(node, backup)
     }
 
+    /// A disk that held this is gone, and nothing is left that tells how much of it was sent.
+    private func takeBackUnseen(_ sealed: some Sequence<Digest>) {
+        takenBack.formUnion(sealed)
+        rolledBack.formUnion(sealed)
+    }
+
     private func putBack(_ node: SimulatedNode, _ backup: SimulatedNode.Backup) {
         node.machine.disk.restore(backup.files)
         node.takeOver(doubtful: backup.doubtful)
@@ -106,9 +114,7 @@ extension Simulation {
         let common = backup.witness.seen[origin]
         twins[origin] = common
         noteFirstContents(of: origin, after: common)
-        let gone = node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil }
-        takenBack.formUnion(gone)
-        rolledBack.formUnion(gone)
+        takeBackUnseen(node.witness.sealed.keys.filter { backup.witness.sealed[$0] == nil })
         putBack(node, backup)
         node.machine.mark.clone(backup.mark)
     }
@@ -127,15 +133,19 @@ extension Simulation {
         }
     }
 
-    /// A program that somebody starts while the service runs, and that ends before the service does anything.
+    /// A program that somebody starts while the service runs: it opens the replica, or does something with it, or ends.
     private func runSecondProgram(on node: SimulatedNode) throws {
         guard let service = node.store, !node.machine.disk.isTroubled else { return }
         tallies.count(.secondProgram)
-        trace.note("a second program runs on \(node.name)")
         let process = node.process
-        let program = try open(node, rarities.forked("incarnations"))
-        node.store = program
-        try look(at: node, program)
+        if let program = node.program {
+            node.store = program
+        } else {
+            trace.note("a second program opens the replica of \(node.name)")
+            let program = try open(node, rarities.forked("incarnations"))
+            node.store = program
+            try look(at: node, program)
+        }
         let others = writing
         writing = rarities.forked("writing")
         defer { writing = others }
@@ -147,8 +157,47 @@ extension Simulation {
             }
         }
         guard node.process == process else { return }
-        try node.replica?.close()
+        node.program = node.store
         node.store = service
+        guard rarities.chance(400) else { return }
+        try node.program?.replica.close()
+        node.program = nil
+    }
+
+    /// Makes a copy of a replica, as `backup` does.
+    private func copyReplica(of node: SimulatedNode) throws {
+        let path = "/copy.sqlite"
+        guard !node.machine.disk.isTroubled else { return }
+        let done: Void? = try work(node, "is copied") { try $0.replica.backup(to: path) }
+        guard done != nil, let copy = node.machine.disk.snapshot()[path] else { return }
+        tallies.count("copied-in-use")
+        trace.note("the replica of \(node.name) is copied")
+        node.machine.disk.delete(path, synced: true)
+        let mark = VirtualMark()
+        mark.clone(node.machine.mark)
+        node.copy = SimulatedNode.Backup(
+            files: [SimulatedNode.path: copy], witness: node.witness, doubtful: [], tables: node.tables, mark: mark,
+            origin: nil)
+    }
+
+    private func loseDisk(of node: SimulatedNode) throws {
+        guard node.index > 0 else { return }
+        tallies.count(.diskLost)
+        try crash(node, losesPower: false)
+        takeBackUnseen(node.witness.sealed.keys)
+        if rarities.chance(300) { node.machine.mark.lose() }
+        if let copy = node.copy, rarities.chance(500) {
+            trace.note("\(node.name) lost its disk, and has a copy of its replica")
+            return putBack(node, copy)
+        }
+        trace.note("\(node.name) lost its disk")
+        node.machine.disk.restore([:])
+        node.takeOver(doubtful: [])
+        node.witness = Witness()
+        node.machine.disk.start()
+        node.machine.disk.isFull = false
+        try join(node)
+        try node.replica?.noteRecovery()
     }
 
     private func writeOddly(on node: SimulatedNode) throws {
@@ -167,6 +216,7 @@ extension Simulation {
         guard !chosen.isEmpty else { return }
         tallies.count(.letIn)
         trace.note("\(node.name) lets in \(chosen.count)")
+        node.releases += 1
         let report = try work(node, "lets in what is held") { try $0.replica.releaseHeld(Set(chosen)) }
         guard let report else { return }
         if let violation = report.violation { throw SimulationViolation("\(node.name) lets in: \(violation)") }

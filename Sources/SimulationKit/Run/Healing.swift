@@ -56,6 +56,9 @@ extension Simulation {
             guard round <= 2 * nodes.count + 8 else { throw SimulationViolation(try describe(unrest)) }
         }
         try beIdle()
+        // What was heard last may still be on its way to the store.
+        try scheduler.run(until: scheduler.now.advanced(by: 1_000_000))
+        try checkLag()
     }
 
     /// Each stays connected with the next, and what each has comes to all, whatever their sessions went through before.
@@ -88,8 +91,7 @@ extension Simulation {
     private func beIdle() throws {
         let awaits = try members.contains { try $0.replica?.awaited().isEmpty == false }
         // Whoever has a value that others lack is asked for it in every session.
-        guard !awaits else { return }
-        isIdle = true
+        isIdle = !awaits
         try meetAll(members)
         isIdle = false
     }

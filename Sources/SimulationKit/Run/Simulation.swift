@@ -78,6 +78,8 @@ public final class Simulation {
     var rolledBack: Set<Digest> = []
     /// Origins under which two machines write, and the last sequence that they have in common.
     var twins: [Origin: SequenceNumber] = [:]
+    /// All that a node ever had, whatever became of its disk.
+    var had: [NodeID: VersionVector] = [:]
     /// What the authority said, by the digest of the record.
     var issued: [Digest: IssuedRevocation] = [:]
 

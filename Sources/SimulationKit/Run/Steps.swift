@@ -58,7 +58,9 @@ extension Simulation {
         }
         guard let report, let report else { return }
         if let violation = report.violation { throw SimulationViolation("\(node.name) releases: \(violation)") }
-        if report.changeSets > 0 { changed(node) }
+        guard report.changeSets > 0 else { return }
+        node.releases += 1
+        changed(node)
     }
 
     private func joinLate(_ node: SimulatedNode) throws {

@@ -41,6 +41,7 @@ extension Simulation {
     ) throws -> [SessionInput]? {
         guard let store = node.store else { return nil }
         setTime(node)
+        let rehearsed = try rehearse(output, node: node, from: peer.id)
         guard let answer = store.answer(output, with: peer.id, exchange) else {
             preconditionFailure("only what the store answers is asked of it")
         }
@@ -48,6 +49,7 @@ extension Simulation {
             try failed(node, "answers a session", failure)
             return node.isUp ? answer.inputs : nil
         }
+        try check(rehearsed, against: answer.inputs, of: node)
         for input in answer.inputs {
             if case .applyFailed(.peer(let notice)) = input {
                 throw SimulationViolation("\(node.name) refuses what \(peer.name) sent: \(notice.message)")
@@ -140,6 +142,7 @@ extension Simulation {
         node.witness.later = WriteBook()
         node.witness.seen = applied
         node.witness.ever.formUnion(applied)
+        had[node.id, default: VersionVector()].formUnion(applied)
     }
 
     func describe(_ vector: VersionVector) -> String {
