@@ -230,7 +230,9 @@ extension Node {
         case .rewound:
             PeerSyncFailure(
                 kind: .interrupted,
-                message: "This replica took back what a revocation or a fork cuts off. Try again.")
+                message:
+                    "This replica took back what it had told the peer, for a revocation or a fork cuts it off or its disk changed it. Try again."
+            )
         case .peerError(let notice):
             switch notice.code {
             case .refused: PeerSyncFailure(kind: .refused, message: "The peer refused: \(notice.message)")

@@ -8,8 +8,8 @@ internal import Synchronization
 
 /// One session's own part of the store.
 public final class ExchangeState: Sendable {
-    /// How often the replica had been rewound when this session read its vector.
-    private let rewinds = Mutex<Int64>(0)
+    /// How often the replica had been rewound when this session read its vector; nil before it did.
+    private let rewinds = Mutex<Int64?>(nil)
     /// For forks, by origin.
     private let searches = Mutex<[Origin: ForkSearch]>([:])
 
@@ -19,7 +19,7 @@ public final class ExchangeState: Sendable {
     func begin(rewinds count: Int64) { rewinds.withLock { $0 = count } }
 
     /// Whether what this session told of its vector is void.
-    func isVoid(_ count: Int64) -> Bool { rewinds.withLock { $0 != count } }
+    func isVoid(_ count: Int64) -> Bool { rewinds.withLock { $0 != nil && $0 != count } }
 
     /// Begins to search, unless this session does already.
     func search(for suspicion: ForkSuspicion) -> ForkSearch? {

@@ -61,6 +61,9 @@ public final class SessionStore: Sendable {
     @discardableResult
     public func refreshRoster() throws -> Roster { try refreshed().roster }
 
+    /// Equal where two nodes know the same records and fork proofs.
+    func rosterDigest() throws -> [UInt8] { try refreshed().digest }
+
     private func refreshed() throws -> KnownRoster {
         let mark = try replica.rosterMark()
         if let current = knownRoster.withLock({ $0.mark == mark ? $0 : nil }) { return current }
@@ -176,8 +179,10 @@ public final class SessionStore: Sendable {
 
     // MARK: What is remembered
 
-    /// Keeps what a session observed, for lag and for the next greeting.
+    /// Keeps what a session observed, for lag and for the next greeting. A peer may have what this node is yet to write: then its
+    /// disk was taken back, and it goes on under a new origin before it seals anything more.
     public func remember(_ observation: PeerObservation, live: Bool) throws {
+        try replica.heed(observation.applied)
         try replica.observe(
             observation.peer,
             PeerFacts(

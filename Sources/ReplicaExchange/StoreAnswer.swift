@@ -99,11 +99,12 @@ extension SessionStore {
         _ batch: [SealedChangeSet], leftOut: Set<Origin>, from peer: NodeID, _ exchange: ExchangeState
     ) throws -> [SessionInput] {
         let report = try replica.apply(batch, from: peer, leftOut: leftOut, authors: refreshRoster())
+        // What no longer fits since is not the peer's fault.
+        if exchange.isVoid(report.rewinds) { return [.rewound] }
         if let violation = report.violation {
             let notice = Self.notice(of: violation)
             return [.applyFailed(violation.kind == .heldEnough ? .ours(notice) : .peer(notice))]
         }
-        if exchange.isVoid(report.rewinds) { return [.rewound] }
         // Before the acknowledgement, which may be the last that the peer waits for.
         let questions = report.forks.compactMap { exchange.search(for: $0) }.map {
             SessionInput.askSigned($0.firstQuestion)
@@ -166,7 +167,10 @@ extension SessionStore {
     private func outgoing(_ request: OutgoingRequest) throws -> OutgoingBatch {
         let run = try replica.outgoing(
             lackedBy: request.lackedBy, skipping: request.skipping, maximumBytes: Int(clamping: request.maxBytes))
-        return OutgoingBatch(changeSets: run.changeSets.map(Self.outgoing), reachedEnd: run.reachedEnd)
+        // After the change sets, whose authors stand in it.
+        return OutgoingBatch(
+            changeSets: run.changeSets.map(Self.outgoing), reachedEnd: run.reachedEnd,
+            rosterDigest: try rosterDigest())
     }
 
     private func backlog(lackedBy vector: VersionVector, skipping: Set<Origin>) throws -> Backlog {

@@ -201,10 +201,11 @@ public final class Replica: Sendable {
         try engineWrite { writer in
             try Sealer(try engineTransaction(writer), key: key).sealAll()
             try Declaration.declare(tables, in: writer)
-            try Settings.set("declared", to: mark, in: writer)
         }
         // Revocations that were taken in before cuts were kept.
         _ = try settle { _ in }
+        // At last: who is killed before does all of it again.
+        try connections.engineWrite { try Settings.set("declared", to: mark, in: $0) }
         try releaseHeld()
     }
 

@@ -9,9 +9,9 @@ internal import ReplicationWire
 struct Inquiry: Sendable {
     /// Two histories of 2^48 change sets are told apart with 49 questions; this many origins at once.
     static let searches = 16
-    /// What a peer may ask in one session.
+    /// What a peer may ask in a day.
     private static let questions = 1_024
-    /// How often a change set is asked for once more in one session: what the searches leave of that.
+    /// How often a change set is asked for once more in a day: what the searches leave of that.
     static let awaited = questions - searches * 49
 
     private var asked: [Dot] = []
@@ -27,10 +27,12 @@ struct Inquiry: Sendable {
     private var waiting: [Dot] = []
     private var reading: Dot?
     private var isReading: Bool { reading != nil }
-    private var taken = 0
+    private var taken = Budget()
     /// Asked for once more, and on the way.
     private var wanted: Set<Dot> = []
-    private var wantedInAll = 0
+    /// Asked for once more in this session, whether it came or not.
+    private var wantedOnce: Set<Dot> = []
+    private var budget = Budget()
     private var againWaiting: [Dot] = []
     private var againReading: Dot?
 
@@ -66,6 +68,8 @@ struct Inquiry: Sendable {
     mutating func answered(_ dot: Dot, _ changeSet: SealedChangeSet?) throws(Violation) {
         if changeSet == nil, wanted.remove(dot) != nil { return }
         guard let place = asked.firstIndex(of: dot) else {
+            // It came by itself before this said that it would not.
+            if changeSet == nil, wantedOnce.contains(dot) { return }
             throw Violation(.unexpectedFrame, "an answer that was not asked for")
         }
         asked.remove(at: place)
@@ -74,19 +78,28 @@ struct Inquiry: Sendable {
 
     // MARK: Change sets once more, with values that are awaited
 
-    /// False: it is on the way, or enough was asked for in this session.
-    mutating func want(_ dot: Dot) -> Bool {
-        guard wantedInAll < Self.awaited, wanted.insert(dot).inserted else { return false }
-        wantedInAll += 1
+    /// False: it is on the way, or enough was asked for today.
+    mutating func want(_ dot: Dot, at now: Uptime) -> Bool {
+        // An hour more than the peer's day, whose clock may be slower.
+        guard !wanted.contains(dot), budget.take(of: Self.awaited, at: now, eachMilliseconds: 25 * 3_600_000) else {
+            return false
+        }
+        wanted.insert(dot)
+        wantedOnce.insert(dot)
         return true
     }
     mutating func came(_ dot: Dot) { wanted.remove(dot) }
     func wants(_ dot: Dot) -> Bool { wanted.contains(dot) }
 
-    mutating func receivedAgain(_ dot: Dot) throws(Violation) {
-        guard taken < Self.questions else { throw Violation(.tooLarge, "more than \(Self.questions) questions") }
-        taken += 1
+    mutating func receivedAgain(_ dot: Dot, at now: Uptime) throws(Violation) {
+        try take(at: now)
         againWaiting.append(dot)
+    }
+
+    private mutating func take(at now: Uptime) throws(Violation) {
+        guard taken.take(of: Self.questions, at: now, eachMilliseconds: 24 * 3_600_000) else {
+            throw Violation(.tooLarge, "more than \(Self.questions) questions in a day")
+        }
     }
 
     mutating func nextToReadAgain() -> Dot? {
@@ -109,13 +122,10 @@ struct Inquiry: Sendable {
 
     mutating func examined() { isExamining = false }
 
-    mutating func received(_ question: Dot?) throws(Violation) {
+    mutating func received(_ question: Dot?, at now: Uptime) throws(Violation) {
         peerAsks = question != nil
         guard let question else { return }
-        taken += 1
-        guard taken <= Self.questions else {
-            throw Violation(.tooLarge, "more than \(Self.questions) questions")
-        }
+        try take(at: now)
         waiting.append(question)
     }
 
@@ -132,21 +142,51 @@ struct Inquiry: Sendable {
     }
 }
 
-/// When to ask for what is awaited: once in a session, and in one that stays again after a minute, two, four and so on, for the
-/// peer may come to have it meanwhile.
+/// So much in a time, and as much again in the next.
+private struct Budget: Sendable {
+    private var began: Uptime?
+    private var taken = 0
+
+    mutating func take(of limit: Int, at now: Uptime, eachMilliseconds length: Int64) -> Bool {
+        if began.map({ now >= $0.advanced(byMilliseconds: length) }) ?? true { (began, taken) = (now, 0) }
+        guard taken < limit else { return false }
+        taken += 1
+        return true
+    }
+}
+
+/// When to ask for what is awaited: once in a session, and in one that stays a minute after something is awaited, after two, four
+/// and so on, for the peer may come to have it meanwhile.
 struct Reminder: Sendable {
+    private(set) var hasAsked = false
     private var next: Uptime?
-    private var waitMilliseconds: Int64 = 60_000
+    private var waitMilliseconds = Self.shortestMilliseconds
 
-    var hasAsked: Bool { next != nil }
-
-    func isDue(at now: Uptime, stays: Bool) -> Bool { next.map { stays && now >= $0 } ?? true }
+    mutating func isDue(at now: Uptime, awaits: Bool, stays: Bool) -> Bool {
+        guard hasAsked else { return true }
+        guard stays, awaits else {
+            (next, waitMilliseconds) = (nil, Self.shortestMilliseconds)
+            return false
+        }
+        guard let next else {
+            // Mostly it comes by itself.
+            wait(from: now)
+            return false
+        }
+        return now >= next
+    }
 
     mutating func asks(at now: Uptime) {
+        hasAsked = true
+        wait(from: now)
+    }
+
+    private mutating func wait(from now: Uptime) {
         next = now.advanced(byMilliseconds: waitMilliseconds)
         waitMilliseconds = min(2 * waitMilliseconds, Self.longestMilliseconds)
     }
 
+    private static let shortestMilliseconds: Int64 = 60_000
     /// A day.
     private static let longestMilliseconds: Int64 = 86_400_000
 }

@@ -16,8 +16,10 @@ struct RosterExchange: Sendable {
     private var merging: RosterRecords?
     private var receivedRecords = 0
     private var receivedBytes = 0
-    /// This side's roster went out in this session, as it was with this digest.
-    private var toldDigest: [UInt8]?
+    /// This side's roster went out in this session, as it was with these digests.
+    private var toldDigests: Set<[UInt8]> = []
+    /// Records that went out in this session, or came: the peer has them.
+    private var told: Set<[UInt8]> = []
     /// What was told, with what came of the peer since: what the peer ends with as well. Nil where other records may have come
     /// in here meanwhile, from another session.
     private var jointDigest: [UInt8]?
@@ -40,7 +42,7 @@ struct RosterExchange: Sendable {
     mutating func changed(to ours: [UInt8]) {
         if sending == .reading {
             changedWhileReading = ours
-        } else if ours != peerDigest, ours != toldDigest {
+        } else if ours != peerDigest, !toldDigests.contains(ours) {
             sending = .wanted
         }
     }
@@ -54,11 +56,14 @@ struct RosterExchange: Sendable {
     /// The frames for this side's roster; nil where they were not asked for. What is known to have come in while it was read is
     /// told next, and nothing else: what was read may be newer than all that this session has heard of its own side.
     ///
-    /// - Parameter digest: of these records.
-    mutating func frames(_ records: [[UInt8]], digest: [UInt8]) -> [ExchangeFrame]? {
+    /// - Parameters:
+    ///   - all: the roster's records; those that the peer has are left out.
+    ///   - digest: of all.
+    mutating func frames(_ all: [[UInt8]], digest: [UInt8]) -> [ExchangeFrame]? {
         guard sending == .reading else { return nil }
         sending = .nothing
-        toldDigest = digest
+        let records = all.filter { told.insert($0).inserted }
+        toldDigests.insert(digest)
         jointDigest = digest
         if let changed = changedWhileReading.take() { self.changed(to: changed) }
         let step = FrameLimits.rosterRecordsInFrame
@@ -91,6 +96,7 @@ struct RosterExchange: Sendable {
         guard receivedBytes <= FrameLimits.rosterBytesInSession else {
             throw Violation(.tooLarge, "more than \(FrameLimits.rosterBytesInSession) bytes of roster records")
         }
+        told.formUnion(records.records)
         waiting.append(records)
     }
 
@@ -112,7 +118,7 @@ struct RosterExchange: Sendable {
         peerDigest = done.digest
         if jointDigest != nil {
             // The peer has our records and merges them into its own: it ends with what we end with.
-            toldDigest = ours
+            toldDigests.insert(ours)
             peerDigest = ours
         } else {
             changed(to: ours)

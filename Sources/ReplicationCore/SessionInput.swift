@@ -106,11 +106,14 @@ public struct OutgoingBatch: Hashable, Sendable {
     public var changeSets: [OutgoingChangeSet]
     /// There was no more when it was read.
     public var reachedEnd: Bool
+    /// Of a roster in which the authors of all of them stand; nil where it is the one that the session knows.
+    public var rosterDigest: [UInt8]?
 
     /// Puts one together; each parameter is the property of its name.
-    public init(changeSets: [OutgoingChangeSet], reachedEnd: Bool) {
+    public init(changeSets: [OutgoingChangeSet], reachedEnd: Bool, rosterDigest: [UInt8]? = nil) {
         self.changeSets = changeSets
         self.reachedEnd = reachedEnd
+        self.rosterDigest = rosterDigest
     }
 }
 

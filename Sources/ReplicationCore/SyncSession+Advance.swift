@@ -37,7 +37,8 @@ extension SyncSession {
         askAgain()
         // Who said that it asks has only asked everything once it knows what the stream left out.
         if reminder.hasAsked || !inquiry.isPromised || !inbound.isEnabled, inquiry.saysEnough() { send(.question(nil)) }
-        if let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
+        // One at a time: they may be large.
+        if !outbound.hasAgain, let dot = inquiry.nextToReadAgain() { outputs.append(.readAgain(dot)) }
         if let (dot, changeSet) = inquiry.nextToExamine() { outputs.append(.examineAnswer(dot, changeSet)) }
         if let dot = inquiry.nextToRead() { outputs.append(.readSigned(dot)) }
         if !inbound.isApplying, let (vector, digest) = histories.next(applied: local.applied, ours: local.histories) {
@@ -49,21 +50,17 @@ extension SyncSession {
     /// Values that no later change set brings, once everything else has come: a peer may have them, or come to have them while
     /// the session stays.
     private mutating func askAgain() {
-        guard inbound.isEnabled, inbound.isEnded, inbound.isIdle, reminder.isDue(at: now.uptime, stays: mode.live)
+        guard inbound.isEnabled, inbound.isEnded, inbound.isIdle,
+            reminder.isDue(at: now.uptime, awaits: !local.awaited.isEmpty, stays: mode.live)
         else { return }
         reminder.asks(at: now.uptime)
-        for dot in valuesToAskFor where peer.confirmed.contains(dot) && inquiry.want(dot) { send(.again(dot)) }
+        for dot in valuesToAskFor where peer.confirmed.contains(dot) && inquiry.want(dot, at: now.uptime) {
+            send(.again(dot))
+        }
     }
 
-    /// Change sets of which values are awaited: asked for once more in one session.
-    var valuesToAskFor: some Collection<Dot> { local.awaited.prefix(Inquiry.awaited).filter(isAwaited) }
-
-    /// Whether it is awaited still. What was safe as the session began and is awaited all the same, the ledger alone lacks: that
-    /// never stands in the way of what is safe, whatever else of its origin does.
-    private func isAwaited(_ dot: Dot) -> Bool {
-        guard let before = configuration.local.safeBelow.entries[dot.origin], dot.sequence > before else { return true }
-        return local.safeBelow.entries[dot.origin].map { $0 < dot.sequence } ?? false
-    }
+    /// Change sets of which values are awaited: asked for once more.
+    var valuesToAskFor: some Collection<Dot> { local.awaited.prefix(Inquiry.awaited) }
 
     /// Records of the roster first: the author of what follows may stand in them.
     private mutating func mergeAndApply() {
@@ -77,6 +74,7 @@ extension SyncSession {
         guard acknowledgementDue, !inbound.isApplying || inbound.doneBytes > inbound.toldBytes else { return }
         acknowledgementDue = false
         inbound.tell()
+        toldSafeBelow = local.safeBelow
         let held = Self.firstOfEachOrigin(heldToTell)
         heldToTell = []
         send(
@@ -156,9 +154,10 @@ extension SyncSession {
     /// In a session that stays, the peer learns what this side has even where it is not sent to it.
     private mutating func announce() {
         guard phase == .exchanging, mode.live, !announcementIsTimed else { return }
-        guard !outbound.isEnabled || outbound.isExhausted, !inbound.isApplying, peer.lacksWord(of: local.applied) else {
-            return
-        }
+        let safetyIsNews = local.safeBelow != toldSafeBelow
+        guard !outbound.isEnabled || outbound.isExhausted, !inbound.isApplying,
+            safetyIsNews || peer.lacksWord(of: local.applied)
+        else { return }
         let interval = configuration.limits.announcementMilliseconds
         if let last = lastAnnouncementAt, now.uptime < last.advanced(byMilliseconds: interval) {
             announcementIsTimed = true
@@ -166,6 +165,11 @@ extension SyncSession {
             return
         }
         lastAnnouncementAt = now.uptime
+        // What is awaited no more, or since, is told by acknowledging once more what was dealt with.
+        if safetyIsNews {
+            acknowledgementDue = true
+            return acknowledge()
+        }
         send(.announcement(peer.tell(local.applied)))
     }
 

@@ -56,13 +56,13 @@ extension SyncSession {
         case .pong(let number, _, let clock): received(pong: number, clock: clock)
         case .comparisonQuestion(let question): try received(question)
         case .comparisonAnswer(let answer): try received(answer)
-        case .question(let dot): try inquiry.received(dot)
+        case .question(let dot): try inquiry.received(dot, at: now.uptime)
         case .answer(let dot, let changeSet): try inquiry.answered(dot, changeSet)
         case .again(let dot):
             guard outbound.isEnabled else {
                 throw Violation(.unexpectedFrame, "a question of one that does not receive")
             }
-            try inquiry.receivedAgain(dot)
+            try inquiry.receivedAgain(dot, at: now.uptime)
         case .headsQuestion: try histories.receivedQuestion()
         case .heads(let heads):
             try histories.received()

@@ -28,6 +28,8 @@ extension SyncSession {
         toldHistories = local.histories
         lastHistoriesAt = now.uptime
         note(held: local.held)
+        greetedRosterDigest = local.rosterDigest
+        toldSafeBelow = local.safeBelow
         send(
             .greeting(
                 Greeting(
@@ -47,6 +49,7 @@ extension SyncSession {
         peer.safeBelow = greeting.safeBelow
         peer.backlog = greeting.backlog
         peerHistories = greeting.histories
+        peerRosterDigest = greeting.rosterDigest
         let window = greeting.windowBytes == 0 ? FrameLimits.defaultWindowBytes : greeting.windowBytes
         outbound.windowBytes = min(window, FrameLimits.greatestWindowBytes)
         let vector = greeting.applied.vector(from: configuration.memory.heard)
@@ -83,7 +86,6 @@ extension SyncSession {
         outbound.windowBytes = window
         // One way only: right but for the time that the greeting was under way.
         peer.clockOffsetMilliseconds = greeting.clock.milliseconds - now.wall.milliseconds
-        roster.greeted(peer: greeting.rosterDigest, ours: local.rosterDigest)
         guard let vector else {
             peer.holds(greeting.held)
             greet(
@@ -108,6 +110,7 @@ extension SyncSession {
         let lacks = outbound.isEnabled && peer.lacksAny(of: local.applied)
         var backlog = backlog
         // Nor does it where the peer's roster may let in what is held here.
+        let mayRelease = outbound.isEnabled && peerRosterDigest != local.rosterDigest && !local.held.isEmpty
         if lacks || mayRelease, let told = backlog, told.changeSets == 0 { backlog = nil }
         if backlog?.changeSets == 0 { outbound.isEndTold = true }
         greet(
@@ -129,7 +132,6 @@ extension SyncSession {
         guard let vector else { throw Violation(.malformed, "a difference to a vector that is not remembered here") }
         peer.greeted(vector)
         peer.holds(greeting.held)
-        roster.greeted(peer: greeting.rosterDigest, ours: local.rosterDigest)
         let elapsed = now.uptime.microseconds - openedAt.uptime.microseconds
         peer.roundTripMicroseconds = elapsed
         peer.clockOffsetMilliseconds = greeting.clock.milliseconds - (openedAt.wall.milliseconds + elapsed / 2000)
@@ -159,6 +161,9 @@ extension SyncSession {
     private mutating func begun() {
         phase = .exchanging
         hasGreeted = true
+        // Both compare what both said; what changed here since is told like any other news.
+        roster.greeted(peer: peerRosterDigest, ours: greetedRosterDigest)
+        roster.changed(to: local.rosterDigest)
         peerTarget = peer.confirmed
         if let peerHistories { histories.said(peerHistories, at: peerTarget) }
         note(held: local.held)

@@ -35,6 +35,11 @@ public struct SyncSession: Sendable {
     var histories = HistoryCheck()
     /// What the peer greeted with.
     var peerHistories: Identifier128?
+    /// Of the roster, as this side greeted, and as the peer did.
+    var greetedRosterDigest: [UInt8] = []
+    var peerRosterDigest: [UInt8] = []
+    /// As the peer was told it last.
+    var toldSafeBelow = SafeBelow.all
     /// As the peer was told last how the histories end here.
     var toldHistories: Identifier128?
     /// Asking for what is awaited.
@@ -133,6 +138,8 @@ public struct SyncSession: Sendable {
         case .bytesArrived: lastHeardAt = now.uptime
         case .localChanged(let state): localChanged(state)
         case .outgoing(let batch):
+            // The peer must know the authors of what was read, even where the word of them has not come yet.
+            if let digest = batch.rosterDigest, digest != local.rosterDigest { roster.changed(to: digest) }
             if outbound.queue(batch) { noteStored(batch.changeSets.map(\.dot)) }
         case .backlogCounted(let backlog):
             if phase == .counting { answer(backlog: backlog) }
@@ -171,7 +178,7 @@ public struct SyncSession: Sendable {
             end(
                 .rewound,
                 telling: ErrorNotice(
-                    code: .rewound, message: "this replica took back what a revocation or a fork cuts off; call again"))
+                    code: .rewound, message: "this replica took back what it had said that it has; call again"))
         case .timer(let timer): fired(timer)
         case .transportClosed(let reason): transportClosed(reason)
         case .stop: stop()
@@ -232,7 +239,16 @@ public struct SyncSession: Sendable {
             local.histories = nil
             outbound.more()
         }
-        local.safeBelow = report.safeBelow
+        if report.applied.covers(local.applied) {
+            // What has come is awaited no more; the word of the replica is yet to follow. What was safe and is awaited all the same,
+            // the ledger alone lacks: that never stands in the way of what is safe.
+            let (before, after) = (local.safeBelow, report.safeBelow)
+            local.awaited.removeAll { dot in
+                before.entries[dot.origin].map { $0 < dot.sequence } ?? false
+                    && after.entries[dot.origin].map { $0 >= dot.sequence } ?? true
+            }
+            local.safeBelow = after
+        }
         summary.received += report.received
         // What the greeting counted is less by this, and its oldest may be here.
         if report.received.changeSets > 0 { peer.backlog = nil }

@@ -79,7 +79,7 @@ extension Syncnode {
         case .damaged, .fork: .badData
         case .refused: .refused
         case .inputOutput: .inputOutput
-        case .closed: .tryAgain
+        case .closed, .busy: .tryAgain
         }
     }
 

@@ -81,8 +81,8 @@ final class Sweep: Sendable {
             Failure.shrink(options.inSweep(first.seed), first.what)
         }
         let missing = tallies.missing(in: done, of: options.faults)
-        for (fault, count) in missing where failures.isEmpty {
-            print("met too few: \(fault.rawValue) \(count) times in \(done) runs")
+        for (name, count) in missing where failures.isEmpty {
+            print("met too few: \(name) \(count) times in \(done) runs")
         }
         return failures.isEmpty && missing.isEmpty
     }

@@ -10,6 +10,23 @@ import Testing
 import Trust
 
 @Suite struct LocalStateTests {
+    /// A peer's greeting tells that the disk was taken back, mark and all: before anything is sealed under a number twice.
+    @Test func whoseNextNumbersAPeerHasGoesOnUnderAnotherOrigin() throws {
+        let desk = try Desk("hq", "bureau")
+        let (hq, bureau) = (desk.members[0], desk.members[1])
+        try hq.write("INSERT INTO notes(id) VALUES ('n1')")
+        let origin = try hq.replica.origin
+        var observation = PeerObservation(peer: bureau.replica.node, at: desk.clock.now)
+        observation.applied = VersionVector([origin: SequenceNumber(1)])
+        try hq.store.remember(observation, live: false)
+        #expect(try hq.replica.origin == origin)
+        observation.applied = VersionVector([origin: SequenceNumber(3)])
+        try hq.store.remember(observation, live: false)
+        try hq.write("INSERT INTO notes(id) VALUES ('n2')")
+        #expect(try hq.replica.origin != origin)
+        #expect(try hq.replica.vectors().applied[origin] == SequenceNumber(1))
+    }
+
     private let body = Value(String(repeating: "x", count: 1_000))
 
     private func state(_ member: Member, for peer: Member) throws -> LocalState {

@@ -35,6 +35,15 @@ final class Member {
     }
 }
 
+/// A high-water mark that the disk does not take back.
+final class MemoryMark: HighWaterMarkStorage {
+    private let reading = Mutex(HighWaterReading.absent)
+    func read() throws -> HighWaterReading { reading.withLock { $0 } }
+    func update(_ body: (HighWaterReading) throws -> HighWaterMark?) throws {
+        try reading.withLock { if let mark = try body($0) { $0 = .mark(mark) } }
+    }
+}
+
 /// A clock that tests set.
 final class TestClock: Sendable {
     private let milliseconds = Mutex<Int64>(1_790_000_000_000)
@@ -65,7 +74,7 @@ final class Desk {
         for (index, name) in names.enumerated() {
             let replica = try Replica.create(
                 at: path(name), workspace: workspace, key: keys[index], incarnation: UInt64(index + 1),
-                tables: [Self.notes], clock: { [clock] in clock.now })
+                tables: [Self.notes], mark: MemoryMark(), clock: { [clock] in clock.now })
             members.append(try Member(certificates[index], replica, authority, knowing: certificates))
         }
     }

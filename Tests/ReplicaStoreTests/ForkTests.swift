@@ -41,6 +41,32 @@ import Trust
         }
     }
 
+    /// A machine that is put back once more, to where the fork begins: nothing of it is taken back, and nothing that it writes
+    /// under that origin would count.
+    @Test func aCopyThatEndsWhereTheForkBeginsGoesOnUnderAnotherOrigin() throws {
+        let scene = try CutScene()
+        let (hq, istanbul) = (try scene.replica("hq"), try scene.replica("istanbul"))
+        try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES ('c1', 'common')")
+        let (copy, idle) = (try scene.copy(istanbul, "copy"), try scene.copy(istanbul, "idle"))
+        let origin = try istanbul.origin
+        for replica in [istanbul, copy] {
+            try scene.write(
+                replica, "INSERT INTO notes(id, title) VALUES (?, 'x')", [Value("of \(replica.path.suffix(9))")])
+            try scene.pull(hq, from: replica)
+        }
+        let proof = try #require(try hq.forks().first).proof
+        #expect(proof.fork.sequence == SequenceNumber(2))
+        try idle.execute("INSERT INTO notes(id, title) VALUES ('before', 'unsealed as the proof comes')")
+        try idle.addForkProofs([proof])
+        try scene.write(idle, "INSERT INTO notes(id, title) VALUES ('after', 'and after it')")
+        #expect(try idle.origin != origin)
+        #expect(try idle.vectors().applied[origin] == SequenceNumber(1))
+        try idle.expectSound(scene.workspace.authors)
+        try scene.meet([hq, istanbul, copy, idle])
+        try scene.expectAgreement([hq, istanbul, copy, idle])
+        for id in ["before", "after"] { #expect(try hq.noteRow(id) != nil, "\(id)") }
+    }
+
     @Test(arguments: [(2, 3), (1, 1), (5, 60)]) func whoMeetsBothProvesItAndEveryoneHeals(lengths: (Int, Int)) throws {
         let story = try Story(common: lengths.0, alone: lengths.1)
         let (scene, hq, ankara) = (story.scene, story.hq, story.ankara)

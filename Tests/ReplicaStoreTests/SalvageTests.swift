@@ -118,6 +118,45 @@ import Trust
         #expect(try values(anew) == ["corrected corrected -", "kept in the old file alone -"])
     }
 
+    /// Looking takes its time, and the service goes on.
+    @Test func whatIsEditedWhileItLooksStands() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        for id in ["corrected", "kept"] { try a.execute("INSERT INTO notes(id, title) VALUES (?, 'old')", [Value(id)]) }
+        try workspace.pull(b, from: a)
+        try a.execute("UPDATE notes SET title = 'in the old file alone'")
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let anew = try node.create(in: workspace)
+        try workspace.pull(anew, from: b)
+        var looks = 0
+        let report = try anew.salvage(from: old) {
+            looks += 1
+            if looks == 1 { try anew.execute("UPDATE notes SET title = 'corrected' WHERE id = 'corrected'") }
+        }
+        #expect(looks == 2)
+        #expect(
+            report.differing == [SalvagedDifference(table: "notes", row: RowID("corrected"), field: "title")])
+        #expect(try values(anew) == ["corrected corrected -", "kept in the old file alone -"])
+        #expect(report.rows == 1)
+        // Who writes all the time is told to stop.
+        let error = #expect(throws: ReplicaError.self) {
+            _ = try anew.salvage(from: old) { try anew.execute("UPDATE notes SET title = title || 'x'") }
+        }
+        #expect(error?.code == .busy)
+    }
+
+    /// Another program brought the file to a newer form while this one had it open.
+    @Test func aProgramThatIsOlderThanTheFileWritesNothing() throws {
+        let (_, _, a, _) = try MarkedNode.withPeer()
+        try a.execute("INSERT INTO notes(id, title) VALUES ('n1', 'written meanwhile')")
+        try a.damage("PRAGMA user_version = \(Schema.steps.count + 1)")
+        let error = #expect(throws: ReplicaError.self) { try a.seal() }
+        #expect(error?.code == .tooNew)
+        try a.damage("PRAGMA user_version = \(Schema.steps.count)")
+        #expect(try a.seal().changeSets == 1)
+    }
+
     /// SQLite throws away a log that it finds beside a new file.
     @Test func aLogThatWasLeftIsNotThrownAway() throws {
         let (workspace, node, a, _) = try MarkedNode.withPeer()

@@ -60,16 +60,17 @@ import Testing
     /// What the stream supersedes is not asked for, and the rest only once all has come.
     @Test func itAsksWhatTheStreamLeavesOut() {
         let (network, left, right) = awaiting()
+        let last = left.awaited[3]
         for _ in 0..<3 { right.write(as: origin(2)) }
         let (dialler, answerer) = network.exchange(right, left, .sync) { _, answerer in
             answerer.applyMicroseconds = 30_000
             network.world.schedule(after: 45_000) {
-                left.safeBelow = SafeBelow([origin(3): SequenceNumber(3)])
+                (left.awaited, left.safeBelow) = ([last], SafeBelow([origin(3): SequenceNumber(3)]))
                 network.changed(left)
             }
         }
-        #expect(answerer.sent.filter { $0.name.hasPrefix("question") } == [.again(left.awaited[3]), .question(nil)])
-        let before = answerer.outputs.prefix { $0 != .send(.again(left.awaited[3])) }
+        #expect(answerer.sent.filter { $0.name.hasPrefix("question") } == [.again(last), .question(nil)])
+        let before = answerer.outputs.prefix { $0 != .send(.again(last)) }
         let received = before.compactMap { output -> UInt64? in
             if case .event(.received(let tally)) = output { tally.changeSets } else { nil }
         }
@@ -133,12 +134,30 @@ import Testing
         #expect(network.allComplaints == [])
     }
 
-    /// However long it stays, it asks no more than the peer takes.
-    @Test func whatNobodyHasIsNotAskedForWithoutEnd() {
+    /// However long the session has been idle.
+    @Test func whatIsAwaitedSinceIsAskedForInAMinute() {
+        let (network, left, right) = awaiting()
+        let awaited = left.awaited
+        (left.awaited, left.safeBelow) = ([], .all)
+        let (hour, minute): (Int64, Int64) = (3_600_000_000, 60_000_000)
+        network.world.schedule(after: 48 * hour) {
+            (left.awaited, left.safeBelow) = (awaited, SafeBelow([origin(3): .zero]))
+            network.changed(left)
+        }
+        let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: (48 * hour + 2 * minute) / 1000)
+        #expect(dialler.sent.filter { $0.name.hasPrefix("question") } == awaited.map { .again($0) })
+        // And the peer knows that they are awaited.
+        let told = dialler.sent.compactMap { if case .acknowledgement(let told) = $0 { told.safeBelow } else { nil } }
+        #expect(told.first == SafeBelow([origin(3): .zero]))
+        #expect(answerer.ending == nil && network.allComplaints == [])
+    }
+
+    /// However long it stays, it asks no more in a day than the peer takes.
+    @Test(arguments: [(6, 240), (40, 290)]) func whatNobodyHasIsNotAskedForWithoutEnd(hours: Int, questions: Int) {
         let (network, left, right) = awaiting(50)
         right.lost = Set(left.awaited)
-        let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: 6 * 3_600_000)
-        #expect(dialler.sent.filter { $0.name.hasPrefix("question") }.count == 240)
+        let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: Int64(hours) * 3_600_000)
+        #expect(dialler.sent.filter { $0.name.hasPrefix("question") }.count == questions)
         #expect(dialler.ending == nil && answerer.ending == nil)
         #expect(network.allComplaints == [])
     }

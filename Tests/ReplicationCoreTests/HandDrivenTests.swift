@@ -14,7 +14,8 @@ private struct Hand {
     init(
         _ mode: SyncMode, peer vector: VersionVector = VersionVector(), held: [HeldChangeSet] = [],
         write count: Int = 0,
-        window: UInt64 = 0
+        window: UInt64 = 0,
+        whileCounting change: (inout LocalState) -> Void = { _ in }
     ) {
         for _ in 0..<count { replica.write(as: origin(1)) }
         session = SyncSession(
@@ -31,6 +32,9 @@ private struct Hand {
                         applied: VectorDelta(whole: vector), rosterDigest: replica.rosterDigest,
                         schemaDigest: replica.schema, mode: mode, held: held, windowBytes: window))))
         if count > 0 && mode.receive {
+            var state = replica.state
+            change(&state)
+            if state != replica.state { give(.localChanged(state)) }
             give(.backlogCounted(replica.backlog(lackedBy: vector, skipping: [])))
         }
     }
@@ -269,6 +273,73 @@ private struct Hand {
         #expect(!reads())
         hand.give(.rosterRead([[1], [2], [3], [4]], digest: [4]))
         #expect(hand.sent.map(\.name) == ["roster records"] && !reads())
+    }
+
+    /// What was read may have been brought in with its author, and the word of both is slower.
+    @Test func anAuthorGoesBeforeWhatItWroteThoughNobodySaidSo() {
+        var hand = Hand(.live, write: 1)
+        var batch = hand.replica.read(OutgoingRequest(lackedBy: VersionVector(), skipping: [], maxBytes: 1 << 20))
+        batch.rosterDigest = [9]
+        hand.give(.outgoing(batch))
+        #expect(hand.sent.isEmpty)
+        #expect(hand.outputs.contains { if case .readRoster = $0 { true } else { false } })
+        hand.give(.rosterRead([[1]], digest: [9]))
+        #expect(hand.sent.map(\.name) == ["roster records", "change set", "stream end"])
+    }
+
+    /// Neither side compares what the other did not say.
+    @Test func aRosterThatChangesBetweenTheGreetingsIsTold() {
+        let hand = Hand(.live, write: 1, whileCounting: { $0.rosterDigest = [9] })
+        #expect(hand.sent.map(\.name) == ["greeting"])
+        #expect(hand.outputs.contains { if case .readRoster = $0 { true } else { false } })
+        #expect(hand.request == nil, "no change set before its author")
+    }
+
+    @Test func aRecordGoesOnceInASession() {
+        var hand = Hand(.live)
+        var told: [[[UInt8]]] = []
+        for digest in 1...3 as ClosedRange<UInt8> {
+            var state = hand.replica.state
+            state.rosterDigest = [digest]
+            hand.give(.localChanged(state))
+            hand.give(.rosterRead((1...digest).map { [$0] }, digest: [digest]))
+            for case .rosterRecords(let records) in hand.sent { told.append(records.records) }
+        }
+        #expect(told == [[[1]], [[2]], [[3]]])
+    }
+
+    @Test func anAnswerThatCrossesWhatItIsAboutIsNoViolation() {
+        var hand = Hand(.live, write: 0)
+        let peer = FakeReplica(node(2))
+        let dot = peer.write(as: origin(3), large: [300])
+        hand.replica.copy(from: peer)
+        hand.replica.awaited = [dot]
+        hand.replica.safeBelow = SafeBelow([origin(3): .zero])
+        hand.give(.localChanged(hand.replica.state))
+        hand.give(.frame(.streamEnd(VersionVector([origin(3): SequenceNumber(1)]))))
+        #expect(hand.sent.contains(.again(dot)))
+        for frame in FrameCodec.frames(of: peer.log[0].changeSet) {
+            hand.give(.frame((try? FrameCodec.decode(FrameCodec.encode(frame))) ?? .goodbye))
+        }
+        hand.give(.frame(.answer(dot, nil)))
+        #expect(hand.violation == nil)
+        hand.give(.frame(.answer(Dot(origin: origin(3), sequence: SequenceNumber(2)), nil)))
+        #expect(hand.violation?.rule == .unexpectedFrame)
+    }
+
+    @Test func whatIsAskedForOnceMoreIsReadOneByOne() {
+        var hand = Hand(.pull, write: 3, window: 1)
+        hand.give(
+            .outgoing(hand.replica.read(OutgoingRequest(lackedBy: VersionVector(), skipping: [], maxBytes: 1 << 20))))
+        var reads = 0
+        for sequence in 1...3 as ClosedRange<UInt64> {
+            hand.give(.frame(.again(Dot(origin: origin(1), sequence: SequenceNumber(sequence)))))
+            for case .readAgain(let dot) in hand.outputs {
+                reads += 1
+                hand.give(.againRead(hand.replica.again(dot)))
+            }
+        }
+        #expect(reads == 1, "there is no room for the first yet")
     }
 
     @Test func aFloodOfRosterRecordsEnds() {

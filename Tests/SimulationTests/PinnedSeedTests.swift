@@ -37,6 +37,9 @@ import Testing
         Pinned(
             "a peer went on from what it was sent, and was taken for one in breach", 6_020_064, nodes: 5, steps: 500,
             faults: [.slow]),
+        Pinned(
+            "what the ledger lacked was not asked for again while a session stayed", 6_170_067, nodes: 5, steps: 500,
+            faults: Set(Fault.allCases)),
         Pinned("a machine is put back, and two of its histories fork", 344, steps: 250, faults: Set(Fault.allCases)),
         Pinned("a disk is lost, and a replica was copied in use", 334, steps: 250, faults: Set(Fault.allCases)),
     ]

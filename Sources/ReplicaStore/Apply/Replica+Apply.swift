@@ -255,6 +255,8 @@ final class Batch {
         } catch let error as ReplicaError where error.code == .damaged {
             guard let (first, count) = try HeldStore.dropDamaged(number, in: writer) else { return nil }
             if try !HeldStore.holds(first.origin, writer) { heldOrigins.remove(first.origin) }
+            // Peers were told that it is here, and send nothing of its author for that.
+            try Settings.countRewind(in: writer)
             try ReplicaNotice.add(
                 .heldDamaged,
                 "\(first) waited here and is not as it came: this disk changed it. It was not applied, but dropped\(count > 1 ? " with the \((count - 1).of("change set")) of its author that waited for it" : ""), and comes again with the next pull from a node that has it. Run `syncnode verify` to see whether anything else is damaged, and look after the disk.",

@@ -141,8 +141,7 @@ final class Rewinder {
         if let record = before.origins[before.own], first[record.number] != nil {
             result.newOrigin = try replica.takeNewIncarnation(after: record, in: writer)
         }
-        let rewinds = try Settings.value(Settings.rewinds, writer)?.integer ?? 0
-        try Settings.set(Settings.rewinds, to: .integer(rewinds + 1), in: writer)
+        try Settings.countRewind(in: writer)
     }
 
     /// What earlier cuts took back: cuts that come one after the other have the outcome of all of them at once.

@@ -4,7 +4,8 @@
 public struct ReplicaError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it is; scripts see it as an exit status.
     public enum Code: Sendable, Equatable {
-        case absent, exists, notAReplica, tooNew, damaged, schema, input, refused, fork, noKey, inputOutput, closed
+        case absent, exists, notAReplica, tooNew, damaged, schema, input, refused, busy, fork, noKey, inputOutput,
+            closed
     }
     public let code: Code
     /// Operation, object, cause and next step.

@@ -8,7 +8,7 @@ internal import Trust
 enum Settings {
     /// The last position that the log had before a rewind left nothing in it.
     static let logFloor = "log_floor"
-    /// How often this replica was rewound.
+    /// How often this replica was rewound, or lost something else that peers had been told of: what they were told before is void.
     static let rewinds = "rewinds"
 
     static func value(_ name: String, _ reader: Reader) throws -> Value? {
@@ -21,6 +21,10 @@ enum Settings {
         let statement = "INSERT OR REPLACE INTO sync_settings(name, value) VALUES (?, ?)"
         try writer.execute(statement, [Value(name), value])
         if isSound { try writer.execute(statement, [Value(digestName), .blob(digest(writer).bytes)]) }
+    }
+
+    static func countRewind(in writer: Writer) throws {
+        try set(rewinds, to: .integer((value(rewinds, writer)?.integer ?? 0) + 1), in: writer)
     }
 
     private static let digestName = "digest"

@@ -3,7 +3,7 @@
 // Invariant: nothing is sealed before the replica was found to agree with the high-water mark, which follows at once; and no
 // own change set is read for a peer before the mark on disk vouches for it.
 
-internal import ReplicationModel
+public import ReplicationModel
 internal import Synchronization
 
 /// What a replica uses to know whether it was taken back.
@@ -64,18 +64,20 @@ enum RenewalCause {
     case markDamaged(String)
     /// A peer has what this origin is yet to write: a disk was taken back as a whole, and the mark with it.
     case witnessed(SequenceNumber)
+    /// Its origin is cut off, though nothing of it had to be taken back here: another machine wrote under it.
+    case cutOff(Cut)
 
     /// What the mark says of the last stamp, where it says anything.
     var lastStamp: Stamp? {
         switch self {
         case .behind(let mark), .otherOrigin(let mark), .copied(_, let mark): mark.lastStamp
-        case .markAbsent, .markDamaged, .witnessed: nil
+        case .markAbsent, .markDamaged, .witnessed, .cutOff: nil
         }
     }
 
     var kind: ReplicaNotice.Kind {
         switch self {
-        case .behind, .otherOrigin, .witnessed: .restored
+        case .behind, .otherOrigin, .witnessed, .cutOff: .restored
         case .copied: .copied
         case .markAbsent, .markDamaged: .markLost
         }
@@ -94,6 +96,8 @@ enum RenewalCause {
             "the identity directory's high-water mark is damaged (\(cause)): the replica may have been restored from a backup"
         case .witnessed(let sequence):
             "a peer has change sets of its origin up to \(sequence), and the replica ends at \(record.applied): the disk was taken back to an earlier state"
+        case .cutOff(let cut):
+            "its origin is cut off after \(cut.lastAccepted) (\(cut.cause.rawValue)): another machine wrote under it, or this one did before it was taken back to an earlier state"
         }
     }
 }
@@ -145,15 +149,19 @@ extension Replica {
     /// The mark is written before the transaction commits. A crash between leaves a mark that names an origin which never
     /// was: that is one more new incarnation, and never a sequence number given out twice.
     private func renewIfNeeded(_ transaction: EngineTransaction, _ witnessed: VersionVector) throws -> Bool {
-        guard let incarnationGuard else { return false }
         let record = try transaction.origins.record(for: transaction.own, in: transaction.writer)
+        let cut = transaction.cuts[record.origin]
+        guard let incarnationGuard else {
+            if cut != nil { _ = try takeNewIncarnation(after: record, in: transaction.writer) }
+            return cut != nil
+        }
         let isWitnessed = witnessed[record.origin] > record.applied
-        if !isWitnessed, incarnationGuard.agrees(with: record) { return false }
+        if !isWitnessed, cut == nil, incarnationGuard.agrees(with: record) { return false }
         var renewal: (cause: RenewalCause, mark: HighWaterMark)?
         try incarnationGuard.storage.update { reading in
             guard
                 let cause = try disagreement(of: record, with: reading, transaction.writer)
-                    ?? (isWitnessed ? .witnessed(witnessed[record.origin]) : nil)
+                    ?? (isWitnessed ? .witnessed(witnessed[record.origin]) : cut.map(RenewalCause.cutOff))
             else {
                 if case .mark(let mark) = reading { incarnationGuard.remember(mark, synced: false) }
                 return nil
@@ -272,7 +280,7 @@ extension Replica {
 
     /// Takes a new incarnation where a peer has more of this origin than this replica: before anything is sealed that would
     /// carry the same name.
-    func heed(_ witnessed: VersionVector) throws {
+    public func heed(_ witnessed: VersionVector) throws {
         guard let incarnationGuard, !incarnationGuard.explains(witnessed) else { return }
         let isAhead = try read { reader in
             let own = try Settings.ownOrigin(reader)

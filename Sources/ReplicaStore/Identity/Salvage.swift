@@ -26,12 +26,12 @@ extension Replica {
     /// change sets that were never sent. To be called when everything was pulled that peers have.
     ///
     /// - Throws: `ReplicaError`: `.notAReplica`, `.tooNew`, or `.refused` where it is another node's or workspace's.
-    public func salvage(from path: String) throws -> SalvageReport {
-        // What was edited here since is to be compared with: nothing of the old file may take its place unseen.
-        try seal()
+    public func salvage(from path: String) throws -> SalvageReport { try salvage(from: path, beforeWriting: {}) }
+
+    /// - Parameter beforeWriting: what a test does between looking and writing.
+    func salvage(from path: String, beforeWriting: () throws -> Void) throws -> SalvageReport {
         let version = try Self.form(of: path, at: path)
-        var report = SalvageReport()
-        let actions = try reading(path, ofForm: version) { reader in
+        return try reading(path, ofForm: version) { reader in
             guard try Settings.value("workspace", reader) == .blob(workspace.id.bytes),
                 try Settings.ownOrigin(reader).node == node
             else {
@@ -40,17 +40,44 @@ extension Replica {
                     "Cannot salvage from \(path): it is the replica of another node or workspace. Only its own node can write again what it wrote."
                 )
             }
-            return try read { present in
-                try SalvagePlan(old: Side(reader), present: Side(present), node: node).actions(&report)
+            var rows: Set<SalvagedRow> = []
+            for _ in 0..<Self.salvageAttempts {
+                // What was edited here since is to be compared with: nothing of the old file may take its place unseen.
+                try seal()
+                var report = SalvageReport()
+                let (actions, state) = try read { present in
+                    let plan = SalvagePlan(old: try Side(reader), present: try Side(present), node: node)
+                    return (try plan.actions(&report), try WrittenState(present))
+                }
+                let deleted = actions.filter(\.undeletes)
+                // Bringing a row back is written by itself; then there is more to look at.
+                for action in deleted where try undelete(table: action.row.table, id: action.row.id) {
+                    rows.insert(action.row)
+                }
+                guard deleted.isEmpty else { continue }
+                try beforeWriting()
+                guard try perform(actions, ifStill: state) else { continue }
+                try seal()
+                report.rows = rows.union(actions.map(\.row)).count
+                return report
             }
+            throw ReplicaError(
+                .busy,
+                "Cannot salvage from \(path): the present replica is written to again and again meanwhile. Stop `syncnode serve` and whatever else writes to it, and salvage once more; what was done so far is kept."
+            )
         }
-        for case .undelete(let table, let id, _) in actions { _ = try undelete(table: table, id: id) }
+    }
+
+    /// How often what was looked at may have been written over before it was acted on.
+    private static let salvageAttempts = 8
+
+    /// False where somebody has written meanwhile: nothing is done.
+    private func perform(_ actions: [SalvageAction], ifStill state: WrittenState) throws -> Bool {
         try write { writer in
+            guard try WrittenState(writer) == state else { return false }
             for action in actions { try action.perform(writer) }
+            return true
         }
-        try seal()
-        report.rows = actions.count
-        return report
     }
 
     /// Reads an old file, which is left as it is: where an older program made it, a copy is brought to the present form.
@@ -77,6 +104,24 @@ extension Replica {
     }
 }
 
+/// What was written to a replica so far, by its programs and by others.
+private struct WrittenState: Equatable {
+    private let applied: VersionVector
+    private let journaled: [Int64]
+
+    init(_ reader: Reader) throws {
+        applied = try OriginBook(reader).applied
+        journaled = try Declaration.load(reader).map { table in
+            try reader.integer("SELECT ifnull(max(n), 0) FROM \"sync_journal_\(table.name)\"") ?? 0
+        }
+    }
+}
+
+private struct SalvagedRow: Hashable {
+    let table: String
+    let id: RowID
+}
+
 /// One replica as salvaging reads it.
 private struct Side {
     let transaction: EngineTransaction
@@ -98,6 +143,16 @@ private enum SalvageAction {
     case update(table: String, RowID, [(column: String, value: Value)])
     case undelete(table: String, RowID, [(column: String, value: Value)])
     case delete(table: String, RowID)
+
+    var row: SalvagedRow {
+        switch self {
+        case .insert(let table, let id, _), .update(let table, let id, _), .undelete(let table, let id, _),
+            .delete(let table, let id):
+            SalvagedRow(table: table, id: id)
+        }
+    }
+
+    var undeletes: Bool { if case .undelete = self { true } else { false } }
 
     func perform(_ writer: Writer) throws {
         switch self {

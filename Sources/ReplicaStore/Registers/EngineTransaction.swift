@@ -24,6 +24,13 @@ final class EngineTransaction {
     var misfitFields: Set<Int64>
 
     init(_ writer: Writer, now: WallClock) throws {
+        // A newer program may have opened the file since, and keeps books that this one does not know of.
+        guard try writer.integer("PRAGMA user_version") == Int64(Schema.steps.count) else {
+            throw ReplicaError(
+                .tooNew,
+                "Cannot write to the replica: another version of syncnode has opened it since, and it has another form now. Start this program again, in that version; nothing is lost."
+            )
+        }
         self.writer = writer
         self.now = now
         tables = try Declaration.load(writer)

@@ -69,9 +69,10 @@ extension Simulation {
             let applied = try replica.vectors().applied
             for other in Set(members.map(\.id)).subtracting([node.id]) {
                 let facts = try replica.peer(other)?.facts
-                guard facts?.applied == applied else {
+                let safe = try members.filter { $0.id == other }.compactMap { try $0.replica?.vectors().safe }
+                guard facts?.applied == applied, safe.contains(where: { $0 == facts?.safe }) else {
                     throw SimulationViolation(
-                        "\(node.name) says that \(other) has \(facts.map { describe($0.applied) } ?? "nothing"), and all have \(describe(applied))"
+                        "\(node.name) says that \(other) has \(facts.map { "\(describe($0.applied)), safe \(describe($0.safe))" } ?? "nothing"), and all have \(describe(applied)), safe there \(safe.map(describe))"
                     )
                 }
             }

@@ -79,10 +79,21 @@ public struct Tallies: Sendable, Equatable {
         }
     }
 
-    /// Faults of which too few were met for so many runs to prove anything; none for a handful of runs.
-    public func missing(in runs: Int, of faults: Set<Fault>) -> [(Fault, Int)] {
-        faults.sorted().map { ($0, self[$0]) }.filter { $0.1 < runs / 20 }
+    /// What was met too seldom for so many runs to prove anything; nothing for a handful of runs.
+    ///
+    /// - Parameter faults: those that the runs may meet; of what they lead to, all is asked for where they may meet all.
+    public func missing(in runs: Int, of faults: Set<Fault>) -> [(name: String, count: Int)] {
+        let outcomes = faults == Set(Fault.allCases) ? Self.outcomes : []
+        return (faults.sorted().map(\.rawValue) + outcomes).map { ($0, self[$0]) }.filter { $0.1 < runs / 20 }
     }
+
+    /// What faults lead to, and what the checks look at.
+    private static let outcomes = [
+        "copied-in-use", "deaths-at-opening", "failed-sessions", "failures-at-opening", "forks-proven",
+        "held-clock_ahead", "held-forked", "held-revoked", "held-unknown_table", "held-waits_for_earlier", "imports",
+        "kept", "live-rings", "lost-unsynced", "raised", "rehearsed", "rewinds", "rewritten", "undeleted", "upgrades",
+        "verified",
+    ]
 
     /// `name=count`, by name.
     public var text: String { counts.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ") }

@@ -205,7 +205,8 @@ extension Simulation {
             let (applied, safe) = try replica.vectors()
             let held = try replica.held().map { "\($0.dot) \($0.detail)" }
             lines.append(
-                "\(node.name): \(describe(applied))\(safe == applied ? "" : ", safe \(describe(safe))"), held \(held)")
+                "\(node.name): \(describe(applied))\(safe == applied ? "" : ", safe \(describe(safe))"), awaits \(try replica.awaited()), held \(held)"
+            )
         }
         return lines.joined(separator: "\n  ")
     }
