@@ -85,6 +85,8 @@ public final class NodeService: Service {
             group.cancelAll()
             await listener.close()
             await sessions.stopAll(within: .seconds(Self.stopSeconds))
+            // Whoever still waits for another program's transaction, or has more to seal, gives up now.
+            node.replica.beginClosing()
         }
         do {
             try await BlockingWork.run { [node] in try node.replica.close() }
@@ -129,9 +131,16 @@ public final class NodeService: Service {
         defer { sessions.leave(peer.nodeID) }
         do {
             try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
-            _ = try await run(link, peer.nodeID, .answering, frames)
         } catch {
             logger.error("a session could not begin", metadata: ["peer": "\(peer.name)", "error": "\(error)"])
+            // It does not begin, whether or not the peer hears why.
+            try? await link.send([.error(SessionStore.notice(of: error))])
+            return await link.close()
+        }
+        do {
+            _ = try await run(link, peer.nodeID, .answering, frames)
+        } catch {
+            logger.error("a session failed", metadata: ["peer": "\(peer.name)", "error": "\(error)"])
             await link.close()
         }
     }
@@ -160,13 +169,13 @@ public final class NodeService: Service {
                     if case .greeted = event { sessions.settle(peer, own: node.id) }
                 },
                 committed: { [sessions, node] in
-                    sessions.enforce(node.roster)
+                    sessions.enforce(node.roster, at: node.clock())
                     sessions.changed()
                 }), frames: frames)
         let ticket = sessions.add(driver)
         defer { sessions.remove(ticket) }
         // Admission was asked when the peer showed its certificate: it may have been revoked since.
-        sessions.enforce(node.roster)
+        sessions.enforce(node.roster, at: node.clock())
         let result = try await driver.run()
         let failure = Node.failure(of: result.ending)
         if let failure {
@@ -179,8 +188,14 @@ public final class NodeService: Service {
                     "sent": "\(result.summary.sent.changeSets)",
                 ])
         }
-        if !sessions.hasLive(peer, but: ticket) {
-            try await BlockingWork.run { [node] in try node.replica.recordEnd(peer) }
+        do {
+            try await BlockingWork.run { [node, sessions] in
+                // Asked as late as can be: another may have begun.
+                if !sessions.hasLive(peer, but: ticket) { try node.replica.recordEnd(peer) }
+            }
+        } catch {
+            logger.warning(
+                "that a session ended could not be written down", metadata: ["peer": "\(name)", "error": "\(error)"])
         }
         return result
     }
@@ -209,19 +224,23 @@ public final class NodeService: Service {
 
     private func watch(_ watcher: WriteWatcher) async {
         for await _ in watcher.changes(of: { [node] in try node.replica.dataVersion() }) {
+            // Sessions hear of it whatever becomes of sealing, and first of all who is out.
+            defer { sessions.changed() }
             do {
-                let (roster, report) = try await BlockingWork.run { [node] in
-                    (try node.refreshRoster(), try node.replica.sealUnlessClockIsDoubtful())
-                }
+                sessions.enforce(
+                    try await BlockingWork.run { [node] in try node.refreshRoster() }, at: node.clock())
+                let report = try await BlockingWork.run { [node] in try node.replica.sealUnlessClockIsDoubtful() }
                 if clockIsDoubted.exchange(report == nil, ordering: .relaxed) == false, report == nil {
                     logger.warning(
                         "edits wait for a peer to say what time it is: this clock is far past everything the replica knows of"
                     )
                 }
-                sessions.enforce(roster)
-                sessions.changed()
+            } catch let error as ReplicaError where error.code == .closed {
+                return
             } catch {
                 logger.error("cannot seal what was written", metadata: ["error": "\(error)"])
+                await pause(for: .seconds(1))
+                watcher.lookAgain()
             }
         }
     }
@@ -243,12 +262,17 @@ public final class NodeService: Service {
                     try node.replica.clockDoubtMilliseconds() == nil ? node.replica.releaseHeld() : nil
                 }
                 try await BlockingWork.run { [self] in try tellNotices() }
+                // Certificates run out while sessions stay.
+                sessions.enforce(node.roster, at: node.clock())
                 if let report, report.changeSets > 0 {
                     logger.notice("released", metadata: ["change_sets": "\(report.changeSets)"])
-                    sessions.changed()
                 }
+                // It may have dropped or written again something instead, which nobody else tells sessions of.
+                if let report, !report.applied.entries.isEmpty { sessions.changed() }
                 try await Task.sleep(for: .seconds(5))
             } catch is CancellationError {
+                return
+            } catch let error as ReplicaError where error.code == .closed {
                 return
             } catch {
                 logger.error("cannot release what is held", metadata: ["error": "\(error)"])
@@ -311,9 +335,11 @@ public final class NodeService: Service {
             let link = try await node.dial(target)
             reached = link.peer?.nodeID
             guard let peer = reached else { preconditionFailure("an exchange link has a proven peer") }
-            try await link.closingOnFailure { [node] in try await node.record(target, peer, nil) }
+            // Beside the session: the peer waits for a greeting, and not for another program's transaction.
+            async let recorded: Void = node.record(target, peer, nil)
             let began = Monotonic.now
             let result = try await run(link, peer, .dialling(.live))
+            try await recorded
             // A live session ends by a break or a restart: that it lasted shows that the way is good.
             if Monotonic.now >= began.advanced(byMilliseconds: Self.goodSessionMilliseconds) { backoff.succeeded() }
             guard !result.ending.isRewound else { return backoff.again() }

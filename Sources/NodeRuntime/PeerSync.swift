@@ -112,17 +112,14 @@ extension Node {
             let clockWasInDoubt = try await BlockingWork.run { [replica] in
                 try replica.clockDoubtMilliseconds() != nil
             }
-            var (peer, outcome) = try await dialUntilSettled(target, mode: mode, event: event)
-            if clockWasInDoubt, mode.send, outcome.ending == .completed {
+            var (peer, ending) = try await dialUntilSettled(target, mode: mode, event: event, into: &result.summary)
+            if clockWasInDoubt, mode.send, ending == .completed {
                 // The peer has said what time it is: edits that waited for that go now.
-                let first = outcome.summary
-                (peer, outcome) = try await dialUntilSettled(target, mode: mode, event: event)
-                outcome.summary += first
+                (peer, ending) = try await dialUntilSettled(target, mode: mode, event: event, into: &result.summary)
             }
             result.node = peer
             result.name = name(of: peer)
-            result.summary = outcome.summary
-            result.failure = Self.failure(of: outcome.ending)
+            result.failure = Self.failure(of: ending)
             try await record(target, peer, result.failure)
         } catch {
             let failure = failure(of: error)
@@ -155,17 +152,18 @@ extension Node {
     /// vectors as they are then. So it does with what follows on something that was held and came free meanwhile. More often than this nothing honest happens in one exchange.
     static let greatestRewinds = 8
 
+    /// - Parameter summary: what was done so far, also where a later session does not come about.
     private func dialUntilSettled(
-        _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void
-    ) async throws -> (NodeID, SessionResult) {
-        var done = SessionSummary()
+        _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void,
+        into summary: inout SessionSummary
+    ) async throws -> (NodeID, SessionEnding) {
         var rewinds = 0
         while true {
             let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
-            done += outcome.summary
+            summary += outcome.summary
             rewinds += 1
             guard outcome.ending.isRewound || outcome.leavesMore, rewinds <= Self.greatestRewinds else {
-                return (peer, SessionResult(peer: peer, ending: outcome.ending, summary: done))
+                return (peer, outcome.ending)
             }
         }
     }
@@ -204,6 +202,13 @@ extension Node {
         try await link.closingOnFailure {
             try await BlockingWork.run { [self] in
                 try store.meet(peer)
+                // The handshake asked the roster as it was when dialling began.
+                do {
+                    try store.roster.checkMayConnect(peer, now: clock())
+                } catch {
+                    throw NodeError(
+                        .refused, "At \(target.endpoint) answers “\(peer.name)”, which is not let in: \(error).")
+                }
                 try replica.setNode(peer.nodeID, at: target.endpoint.description)
             }
         }

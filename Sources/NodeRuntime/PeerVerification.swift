@@ -143,6 +143,11 @@ extension Node {
             }
         } catch is PeerAsker.Ended {
             let outcome = try await session.value
+            // It learnt of a cut, or took in what follows on something held: the next one goes on from there.
+            if outcome.ending.isRewound || outcome.leavesMore {
+                result.outcome = .unsettled
+                return
+            }
             throw SessionEnded(
                 failure: Self.failure(of: outcome.ending)
                     ?? PeerSyncFailure(kind: .interrupted, message: "The peer left before it was done."))

@@ -32,7 +32,14 @@ final class ServiceLock: Sendable {
             )
         }
         let lock = ServiceLock(descriptor: descriptor)
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        // Who asks whether somebody serves holds it for a moment.
+        var attempts = 10
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            attempts -= 1
+            if attempts > 0, errno == EWOULDBLOCK || errno == EINTR {
+                usleep(20_000)
+                continue
+            }
             let holder = processNumber(descriptor).map { " (process \($0))" } ?? ""
             throw NodeError(
                 .busy,

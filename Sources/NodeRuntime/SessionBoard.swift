@@ -44,11 +44,15 @@ final class SessionBoard: Sendable {
         for driver in state.withLock({ Array($0.sessions.values) }) { driver.localChanged() }
     }
 
-    /// Ends the sessions of peers that the roster no longer lets in: admission is asked at the handshake only.
-    func enforce(_ roster: Roster) {
-        for driver in state.withLock({ Array($0.sessions.values) }) where roster.member(driver.peer)?.isRevoked == true
-        {
-            driver.refuse(ErrorNotice(code: .refused, message: "this node was revoked"))
+    /// Ends the sessions of peers that are no longer let in: admission is asked at the handshake only.
+    func enforce(_ roster: Roster, at now: WallClock) {
+        for driver in state.withLock({ Array($0.sessions.values) }) {
+            guard let member = roster.member(driver.peer) else { continue }
+            if member.isRevoked {
+                driver.refuse(ErrorNotice(code: .refused, message: "this node was revoked"))
+            } else if let lasting = member.lasting, lasting.notAfter < now {
+                driver.refuse(ErrorNotice(code: .refused, message: "the certificate of this node has run out"))
+            }
         }
     }
 

@@ -61,6 +61,8 @@ final class SessionDriver: Sendable {
     /// What TLS said where one side does not believe the other's certificate.
     private let refusal = Mutex<String?>(nil)
     private let exchange = ExchangeState()
+    /// This side has refused the peer.
+    private let isRefused = Atomic(false)
 
     private struct PendingThirdNodes {
         var latest: [ThirdNode]?
@@ -101,6 +103,8 @@ final class SessionDriver: Sendable {
         self.logger = logger
         (inbox, inboxEnd) = AsyncStream.makeStream()
         (outbox, outboxEnd) = AsyncStream.makeStream()
+        // Before anything is read or said from outside: a session ignores what comes before it is opened.
+        inboxEnd.yield(.opened)
     }
 
     // MARK: From outside
@@ -160,8 +164,6 @@ final class SessionDriver: Sendable {
         configuration.staysToAsk = staysToAsk
         if rehearsal != nil { configuration.limits.windowBytes = FrameLimits.greatestWindowBytes }
         var session = SyncSession(configuration, at: now())
-        // Before anything is read: a session ignores what comes before it is opened, the peer's greeting too.
-        inboxEnd.yield(.opened)
         let reading = Task { await read() }
         let writing = Task { await write() }
         let patience = role.isOneShot ? Task { await watchProgress() } : nil
@@ -254,7 +256,8 @@ final class SessionDriver: Sendable {
         var failed = false
         for await frame in outbox {
             waiting.remove(frame, .outbound)
-            guard !failed else { continue }
+            // Who is refused hears why, and nothing more of what stood before it.
+            guard !failed, !isRefused.load(ordering: .relaxed) || frame.isError else { continue }
             do {
                 try await link.send([frame])
             } catch {
@@ -281,6 +284,7 @@ final class SessionDriver: Sendable {
         case .event(let event):
             if case .greeted(_, let mode, _) = event, role == .answering { live.withLock { $0 = mode.live } }
             observer.event(event)
+        case .close(.refused, _): isRefused.store(true, ordering: .relaxed)
         case .close: break
         }
     }
@@ -306,10 +310,13 @@ final class SessionDriver: Sendable {
     }
 
     private func answer(_ output: SessionOutput) async {
-        let answer = await BlockingWork.run { [node, peer, exchange] in
-            node.store.answer(output, with: peer, exchange)
+        let (answer, isRevoked) = await BlockingWork.run { [node, peer, exchange] in
+            // Any program of this machine may have learnt of it; where it cannot be read now, the next answer tells.
+            let roster = try? node.refreshRoster()
+            return (node.store.answer(output, with: peer, exchange), roster?.member(peer)?.isRevoked == true)
         }
         guard let answer else { preconditionFailure("only what the store answers is asked of it") }
+        if isRevoked { refuse(ErrorNotice(code: .refused, message: "this node was revoked")) }
         if let failure = answer.failure {
             logger.error("the replica failed", metadata: ["error": "\(failure)"])
         }
@@ -475,4 +482,8 @@ extension ExchangeFrame {
     private static func bytes(_ entries: Int, held: [HeldChangeSet] = []) -> Int {
         entries * 64 + held.reduce(0) { $0 + $1.detail.utf8.count + 128 }
     }
+}
+
+extension ExchangeFrame {
+    fileprivate var isError: Bool { if case .error = self { true } else { false } }
 }

@@ -4,6 +4,7 @@
 
 internal import Foundation
 internal import ReplicaStore
+internal import ReplicationCore
 internal import Synchronization
 
 #if canImport(Glibc)
@@ -24,6 +25,7 @@ final class WriteWatcher: Sendable {
     private let descriptor: Int32
     private let walName: String
     private let stopped = Mutex(false)
+    private let mustLook = Mutex(false)
 
     init(replicaPath: String) {
         let url = URL(fileURLWithPath: replicaPath)
@@ -48,21 +50,20 @@ final class WriteWatcher: Sendable {
                 func look() {
                     // What cannot be read may have changed.
                     let now = try? version?()
-                    guard now == nil || now != last else { return }
+                    guard now == nil || now != last || mustLook.withLock({ $0.take() }) else { return }
                     last = now
                     continuation.yield()
                 }
                 var pauses: ArraySlice<Int> = []
+                func next() -> Int64 { Monotonic.now.microseconds + Int64(pauses.first ?? Self.pollMicroseconds) }
+                var due = next()
                 while !stopped.withLock({ $0 }) {
-                    switch wait(microseconds: pauses.first ?? Self.pollMicroseconds) {
-                    case .written:
-                        pauses = Self.settlingMicroseconds[...]
-                        look()
-                    case .timeIsUp:
-                        pauses = pauses.dropFirst()
-                        look()
-                    case .somethingElse: break
-                    }
+                    let outcome = wait(microseconds: Int(max(0, due - Monotonic.now.microseconds)))
+                    // What else is written in the directory puts nothing off.
+                    if outcome == .somethingElse, Monotonic.now.microseconds < due { continue }
+                    pauses = outcome == .written ? Self.settlingMicroseconds[...] : pauses.dropFirst()
+                    look()
+                    due = next()
                 }
                 continuation.finish()
             }
@@ -72,6 +73,9 @@ final class WriteWatcher: Sendable {
     }
 
     func stop() { stopped.withLock { $0 = true } }
+
+    /// What an element was for could not be done: there is another at the next look, though nothing is written.
+    func lookAgain() { mustLook.withLock { $0 = true } }
 
     private enum Wait { case written, timeIsUp, somethingElse }
 
@@ -108,4 +112,11 @@ final class WriteWatcher: Sendable {
 extension Node {
     /// One element for each burst of writes to the replica by any process, and one a second in any case.
     public func writes() -> AsyncStream<Void> { WriteWatcher(replicaPath: replica.path).changes() }
+}
+
+extension Bool {
+    fileprivate mutating func take() -> Bool {
+        defer { self = false }
+        return self
+    }
 }

@@ -85,7 +85,8 @@ final class LinkHandler: ChannelInboundHandler {
         timer?.cancel()
         assembler = FrameAssembler(limit: peer == nil ? limits.joinFrameBytes : limits.frameBytes)
         watchIdleness(limits.idleMilliseconds)
-        if peer == nil {
+        // Of either side: who joins waits for an answer that one frame holds.
+        if agreed == .join {
             joinTimer = schedule(limits.joinMilliseconds) { link in
                 link.fail(.joinTimeout(link.remote, milliseconds: link.limits.joinMilliseconds))
             }

@@ -104,7 +104,7 @@ extension TransportError {
 
     static func joinTimeout(_ remote: String, milliseconds: Int) -> TransportError {
         TransportError(
-            .timedOut, "\(remote) did not finish joining within \(milliseconds) ms; let it join again")
+            .timedOut, "\(remote) did not finish joining within \(milliseconds) ms; join again")
     }
 
     static func closedHere(_ remote: String) -> TransportError {

@@ -2,7 +2,7 @@
 //
 // Invariant: a peer learns that this node cannot go on, and never why: paths, SQL and messages stay in this node's log.
 
-internal import ReplicationWire
+public import ReplicationWire
 internal import ReplicaStore
 public import ReplicationCore
 public import ReplicationModel
@@ -193,7 +193,8 @@ extension SessionStore {
             code: code, message: violation.description, retryAfterMilliseconds: code == .busy ? 300_000 : 0)
     }
 
-    private static func notice(of error: any Error) -> ErrorNotice {
+    /// What a peer is told where the store fails.
+    public static func notice(of error: any Error) -> ErrorNotice {
         let isFull = (error as? SQLError)?.isFull == true
         return ErrorNotice(
             code: isFull ? .busy : .internal,

@@ -215,6 +215,10 @@ public final class Replica: Sendable {
         if version < Schema.steps.count { try writer.executeAll("PRAGMA user_version = \(Schema.steps.count)") }
     }
 
+    /// Lets nobody begin anything more, and whoever waits for another program's transaction give up: so that closing takes no
+    /// longer than what is being written now.
+    public func beginClosing() { connections.beginClosing() }
+
     /// Closes every connection; whoever is the last to close writes the log back into the file, and removes it. Nothing can
     /// be done with the replica afterwards.
     public func close() throws { try connections.close() }

@@ -40,6 +40,32 @@ import Testing
         for node in nodes { try await node.expectSound() }
     }
 
+    /// What is waited for is a file that every other program may hold as long as it likes.
+    @Test(.timeLimit(.minutes(5))) func sigtermStopsItWhileAnotherProgramWrites() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let server = try await nodes[0].serve()
+        let other = try Child(
+            "sqlite3",
+            [
+                nodes[0].replica, ".timeout 10000", "BEGIN IMMEDIATE", "INSERT INTO articles(id) VALUES ('half')",
+                ".shell sleep 50",
+            ])
+        _ = try await eventually("another program writes", within: 20) {
+            try await Child.run("sqlite3", [nodes[0].replica, "BEGIN IMMEDIATE"]).status == 0 ? nil : true
+        }
+        // What the peer is at is to be written down.
+        let pull = try nodes[1].start(["pull", server.address])
+        try await Task.sleep(for: .seconds(2))
+        let began = ContinuousClock.now
+        server.child.signal(SIGTERM)
+        #expect(try await server.child.wait(seconds: 30).status == 0)
+        #expect(began.duration(to: .now) < .seconds(10))
+        other.signal(SIGKILL)
+        _ = try await pull.wait(seconds: 30)
+        try await nodes[0].expectSound()
+    }
+
     @Test(.timeLimit(.minutes(5))) func sigintStopsItToo() async throws {
         let bureaus = try Bureaus()
         let server = try await bureaus.found().serve()

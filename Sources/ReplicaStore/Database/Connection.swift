@@ -109,7 +109,7 @@ struct Connections: Sendable {
     init(path: String, readOnly: Bool = false) throws {
         var configuration = Configuration()
         configuration.foreignKeysEnabled = false
-        configuration.busyMode = .timeout(Self.busySeconds)
+        configuration.busyMode = .callback { [gate] attempts in Self.waits(attempts, unless: gate) }
         configuration.readonly = readOnly
         configuration.maximumReaderCount = 4
         configuration.acceptsDoubleQuotedStringLiterals = false
@@ -139,6 +139,22 @@ struct Connections: Sendable {
             try engine.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
         }
     }
+
+    /// Waits as SQLite does for another program's transaction, a little longer each time; not while this one is closing.
+    ///
+    /// - Returns: whether to try again.
+    private static func waits(_ attempts: Int, unless gate: UseGate) -> Bool {
+        let waited =
+            (0..<min(attempts, busyMilliseconds.count)).reduce(0) { $0 + busyMilliseconds[$1] }
+            + max(0, attempts - busyMilliseconds.count) * longestBusyMilliseconds
+        guard Double(waited) < busySeconds * 1000, !gate.isClosing else { return false }
+        let pause = attempts < busyMilliseconds.count ? busyMilliseconds[attempts] : longestBusyMilliseconds
+        sqlite3_sleep(Int32(pause))
+        return true
+    }
+
+    private static let busyMilliseconds = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50]
+    private static let longestBusyMilliseconds = 100
 
     /// What a file says it is, without changing a byte of it: it may be anybody's.
     static func marks(path: String) throws -> (application: Int64, version: Int64) {
@@ -186,6 +202,9 @@ struct Connections: Sendable {
             return result
         }
     }
+
+    /// Whoever waits for another program's transaction gives up; who comes from now on is turned away.
+    func beginClosing() { gate.beginClosing() }
 
     func close() throws {
         gate.close()

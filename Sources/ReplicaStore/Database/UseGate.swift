@@ -21,9 +21,14 @@ final class UseGate: Sendable {
         return try body()
     }
 
+    /// Whoever comes from now on is turned away.
+    func beginClosing() { isClosed.withLock { $0 = true } }
+
+    var isClosing: Bool { isClosed.withLock { $0 } }
+
     /// Returns when the last user has left. Never call it from inside `pass`.
     func close() {
-        isClosed.withLock { $0 = true }
+        beginClosing()
         users.wait()
     }
 }
