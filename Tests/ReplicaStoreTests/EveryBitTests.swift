@@ -159,6 +159,16 @@ import Testing
         }
     }
 
+    /// What the disk made of a captured edit is not sealed, and said to be damage.
+    @Test func anEditThatLostItsIdIsDamage() throws {
+        let replica = try TestWorkspace().replica("a")
+        try replica.execute("INSERT INTO notes(id, title) VALUES ('n1', 'x')")
+        try replica.damage("UPDATE sync_journal_notes SET id = ''")
+        let error = #expect(throws: ReplicaError.self) { try replica.seal() }
+        #expect(error?.code == .damaged)
+        #expect(error?.description.contains("an edit that is to be sealed") == true)
+    }
+
     @Test func aFlippedBitAnywhereInTheFileIsFoundOrChangesNothing() throws {
         var random = SeededRandom.ofTest()
         let fixture = try DamageFixture()

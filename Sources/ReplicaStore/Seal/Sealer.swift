@@ -281,8 +281,12 @@ final class Sealer {
             origin: own.origin, sequence: own.applied.next, previous: own.digest, contextChanges: context,
             totalsBefore: own.totals, encoder: encoder)
         // What peers refuse would stall this origin for good: better to fail here, with nothing signed.
-        guard try ChangeSetCodec.check(body) == header else {
-            throw ReplicaError.damaged("a change set being sealed")
+        do {
+            guard try ChangeSetCodec.check(body) == header else {
+                throw ReplicaError.damaged("a change set being sealed")
+            }
+        } catch let error as ChangeSetFormatError {
+            throw ReplicaError.damaged("an edit that is to be sealed (\(error))")
         }
         let digest = SHA256.digest(body)
         let signature = ChangeSetSignature.sign(bodyDigest: digest, key: key)
