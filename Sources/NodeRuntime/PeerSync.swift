@@ -149,7 +149,8 @@ extension Node {
     }
 
     /// A revocation or a fork proof may end a session, on either side, as soon as it is learnt; the next one goes on with the
-    /// vectors as they are then. So it does with what follows on something that was held and came free meanwhile. More often than this nothing honest happens in one exchange.
+    /// vectors as they are then. So it does with what follows on something that was held and came free meanwhile. More often than
+    /// this nothing honest happens in one exchange.
     static let greatestRewinds = 8
 
     /// - Parameter summary: what was done so far, also where a later session does not come about.

@@ -26,7 +26,7 @@ extension Replica {
     static func awaited(_ reader: Reader, at now: WallClock) throws -> [Dot] {
         // Who meets every ten minutes must not get the same each time.
         let minute = UInt32(truncatingIfNeeded: now.milliseconds / 60_000)
-        let scattered = Int64(minute &* 0x9E37_79B1 >> 16)
+        let scattered = Int64((minute &* 0x9E37_79B1) >> 16)
         return try reader.query(
             """
             WITH a AS MATERIALIZED (SELECT origin, seq FROM sync_awaiting
