@@ -128,6 +128,52 @@ import Trust
         try expectAlike([old, new, last], workspace)
     }
 
+    /// Who writes under the name of a field that is yet to come, with other columns, keeps nobody from declaring it: its values
+    /// stay beside the table, whatever is applied again, and where it is declared already they wait.
+    @Test func aFieldThatCameWithOtherColumnsDoesNotStopTheUpgrade() throws {
+        let scene = try CutScene()
+        let workspace = scene.workspace
+        var (old, antalya) = (
+            try workspace.replica("old", tables: [Self.narrow, TestTables.links]),
+            try workspace.replica("antalya", tables: [Self.narrow, TestTables.links])
+        )
+        let new = try workspace.replica("new", tables: [Self.wide, TestTables.links])
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('kept', 'a')")
+        try scene.write(antalya, "UPDATE notes SET title = 'void' WHERE id = 'kept'")
+        for receiver in [old, new] { try scene.pull(receiver, from: antalya) }
+        var liar = Forger(workspace.authors)
+        let rogue = Field(name: "place", columns: ["floor", "lon"])
+        let sent = [
+            liar.write(
+                .insert, "notes", "his", fields: [rogue], [.integer(3), .real(28.5)], at: workspace.stamp(-4)),
+            liar.write(.update, "notes", "kept", fields: [rogue], [.integer(4), .null], at: workspace.stamp(-3)),
+        ]
+        #expect(try old.apply(sent, from: nil, authors: workspace.authors).held.isEmpty)
+        #expect(try new.apply(sent, from: nil, authors: workspace.authors).held.count == 2)
+        #expect(try old.status().parked == 4)
+
+        old = try reopen(old, [Self.wide, TestTables.links])
+        #expect(try old.status().parked == 4 && old.misfits().isEmpty)
+        try old.expectSound(workspace.authors)
+        try old.execute("UPDATE notes SET lat = 1.5, lon = 2.5 WHERE id = 'kept'")
+        let more = [liar.write(.update, "notes", "his", fields: [rogue], [.null, .null], at: workspace.stamp(-2))]
+        #expect(try old.apply(more, from: nil, authors: workspace.authors).held.map(\.cause) == [.schemaDiffers])
+        // Opened again, and written again on a row of which a cut takes something back.
+        old = try reopen(old, [Self.wide, TestTables.links])
+        #expect(try old.addRosterRecords([scene.revocation(antalya, accepting: 1)])?.isRewound == true)
+        #expect(
+            try old.contents("notes") == [
+                [Value("his"), Value(""), .integer(3), .null, .null],
+                [Value("kept"), Value("a"), .integer(3), .real(1.5), .real(2.5)],
+            ])
+        #expect(try old.status().parked == 4)
+        try old.expectSound(workspace.authors)
+        // His work that came in under that name waits elsewhere: it is declared there, and has other columns.
+        try new.addRosterRecords(old.rosterRecords())
+        #expect(try new.held().contains { $0.cause == .schemaDiffers })
+        try new.expectSound(workspace.authors)
+    }
+
     /// One that loses to a concurrent write is in the ledger as it was signed; one that wins hides what stood in the column.
     @Test func aConflictWithOneIsAnyOther() throws {
         for liarIsLater in [true, false] {

@@ -7,6 +7,38 @@ import Testing
 @testable import ReplicaStore
 
 @Suite struct RewindTests {
+    /// Somebody made a table stricter by plain SQL. What a cut leaves is said to be forbidden by it, and what this node writes again
+    /// waits: neither is lost, and neither keeps anything else waiting.
+    @Test(arguments: [false, true]) func aConstraintThatSomebodyAddedIsNamed(forbidsWhatIsLeft: Bool) throws {
+        let story = try LateRevocation()
+        let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
+        if forbidsWhatIsLeft {
+            try scene.write(hq, "INSERT INTO notes(id, title) VALUES ('u1', 'of hq')")
+            try scene.pull(istanbul, from: hq)
+        } else {
+            try scene.write(istanbul, "INSERT INTO notes(id, title) VALUES ('u1', 'of hq')")
+        }
+        try istanbul.execute("CREATE UNIQUE INDEX added ON notes(title)")
+        try story.revoke()
+        if forbidsWhatIsLeft {
+            let before = try istanbul.contents("notes")
+            let error = #expect(throws: ReplicaError.self) { try istanbul.addRosterRecords(hq.rosterRecords()) }
+            #expect(error?.code == .refused)
+            #expect(error?.description.contains("notes.title") == true, "\(String(describing: error))")
+            #expect(try istanbul.contents("notes") == before)
+        } else {
+            try istanbul.addRosterRecords(hq.rosterRecords())
+            #expect(try istanbul.waitingEdits().contains { $0.id == RowID("u1") })
+            #expect(try istanbul.noteRow("i1") == [Value("mine"), large("i")])
+        }
+        try istanbul.execute("DROP INDEX added")
+        try scene.write(hq, "INSERT INTO links(id) VALUES ('something to pull')")
+        try scene.meet([hq, istanbul])
+        try scene.expectAgreement([hq, istanbul])
+        #expect(try hq.noteRow("u1")?.first == Value("of hq"))
+        #expect(try hq.noteRow("h1")?.first == Value("of hq"))
+    }
+
     @Test func whatWasBuiltOnWhatIsCutOffIsWrittenAgain() throws {
         let story = try LateRevocation()
         let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)

@@ -146,6 +146,34 @@ import Trust
         #expect(error?.code == .busy)
     }
 
+    /// A row that is brought back is deleted once more in the same moment: that is the later word.
+    @Test func aRowThatIsDeletedWhileItLooksStaysDeleted() throws {
+        let (workspace, node, a, b) = try MarkedNode.withPeer()
+        for id in ["back", "gone"] {
+            try a.execute("INSERT INTO notes(id, title) VALUES (?, 'old')", [Value(id)])
+            try a.seal()
+            try a.execute("DELETE FROM notes WHERE id = ?", [Value(id)])
+        }
+        try workspace.pull(b, from: a)
+        for id in ["back", "gone"] { #expect(try a.undelete(table: "notes", id: RowID(id))) }
+        try a.close()
+        let old = workspace.directory.appendingPathComponent("old").path
+        try FileManager.default.moveItem(atPath: node.path, toPath: old)
+        let anew = try node.create(in: workspace)
+        try workspace.pull(anew, from: b)
+        var looks = 0
+        let report = try anew.salvage(from: old) {
+            looks += 1
+            guard looks == 1 else { return }
+            #expect(try anew.undelete(table: "notes", id: RowID("gone")))
+            try anew.execute("DELETE FROM notes WHERE id = 'gone'")
+        }
+        #expect(try values(anew) == ["back old -"])
+        #expect(
+            report.rows == 1 && report.differing == [SalvagedDifference(table: "notes", row: RowID("gone"), field: nil)]
+        )
+    }
+
     /// Another program brought the file to a newer form while this one had it open.
     @Test func aProgramThatIsOlderThanTheFileWritesNothing() throws {
         let (_, _, a, _) = try MarkedNode.withPeer()

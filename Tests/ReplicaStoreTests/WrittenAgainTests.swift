@@ -77,6 +77,38 @@ import Testing
         #expect(try hq.noteRow("n1") == [Value("mine"), large("m")])
     }
 
+    /// What a node wrote that is revoked, and that counts, but is set aside for what it builds on, nobody writes again: so what it
+    /// had won over is.
+    @Test(arguments: [[0, 1], [1, 0], nil]) func ownWorkComesBackInPlaceOfWhatNobodyWritesAgain(inTurn: [Int]?) throws {
+        let scene = try CutScene()
+        let (hq, own) = (try scene.replica("hq"), try scene.replica("own"))
+        let (antalya, izmir) = (try scene.replica("antalya"), try scene.replica("izmir"))
+        try scene.write(hq, "INSERT INTO notes(id, title, body) VALUES ('n1', 'base', 'base')")
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a1', 'void')")
+        for replica in [own, izmir] { try scene.pull(replica, from: antalya) }
+        try scene.write(own, "UPDATE notes SET title = 'mine' WHERE id = 'n1'")
+        try scene.write(own, "INSERT INTO notes(id, title) VALUES ('n2', 'new')")
+        try scene.pull(izmir, from: own)
+        try scene.write(izmir, "UPDATE notes SET title = 'theirs', body = 'theirs' WHERE id = 'n1'")
+        try scene.write(izmir, "UPDATE notes SET body = 'theirs' WHERE id = 'n2'")
+        try scene.pull(own, from: izmir)
+        #expect(try own.noteRow("n1") == [Value("theirs"), Value("theirs")])
+        let cuts = [try scene.revocation(antalya, accepting: 0), try scene.revocation(izmir, accepting: 2)]
+        if let inTurn {
+            for place in inTurn { try own.addRosterRecords([cuts[place]]) }
+        } else {
+            try own.addRosterRecords(cuts)
+        }
+        #expect(try own.noteRow("n1") == [Value("mine"), Value("base")])
+        // A row that is inserted again is as it was here, but where a first cut had taken the other's write already.
+        #expect(try own.noteRow("n2")?.first == Value("new"))
+        #expect(try own.held().map(\.dot.origin.node).contains(izmir.node))
+        try own.expectSound(scene.workspace.authors)
+        try scene.meet([hq, own])
+        try scene.expectAgreement([hq, own])
+    }
+
     /// Even a value that is there already is written again: what was written before it, and comes later, loses to it still.
     @Test func aValueThatIsThereAlreadyIsWrittenAgain() throws {
         let story = try LateRevocation()

@@ -63,7 +63,7 @@ extension Replica {
                 let id = try reader.query("SELECT id FROM \"sync_rows_\(table)\" WHERE row = ?", [row[1]]).first?[0]
                 guard let id = id?.string else { throw ReplicaError.damaged("sync_awaiting") }
                 return AwaitedValue(
-                    table: table, id: id, field: field,
+                    table: table, id: id, field: Declaration.fieldName(field),
                     dot: Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence))))
             }
         }

@@ -32,22 +32,25 @@ final class RegisterMerger {
         if field.columns.contains(where: { table.columns.contains($0) }) { return false }
         let undeclared = try Declaration.fields(of: table.number, transaction.writer, declared: false)
         return undeclared.allSatisfy { other in
-            other.name == field.name
-                ? other.columns == field.columns : !other.columns.contains { field.columns.contains($0) }
+            if other.name == field.name { return other.columns == field.columns }
+            // One that the declared field of its name put aside is as if it had not come.
+            return table.field(named: other.name) != nil || !other.columns.contains { field.columns.contains($0) }
         }
     }
 
     func field(_ field: Field, of table: CompiledTable) throws -> CompiledField {
-        if let known = table.field(named: field.name) { return known }
-        let key = "\(table.number) \(field.name)"
+        if let known = table.field(field) { return known }
+        // Written before the declared field of this name was, and applied again now.
+        let name = table.field(named: field.name) == nil ? field.name : Declaration.asideName(of: field)
+        let key = "\(table.number) \(name)"
         if let known = unknown[key] { return known }
         try transaction.writer.execute(
             "INSERT OR IGNORE INTO sync_fields(table_number, name, columns, declared) VALUES (?, ?, ?, 0)",
-            [.integer(table.number), Value(field.name), Value(Declaration.columnList(field.columns))])
+            [.integer(table.number), Value(name), Value(Declaration.columnList(field.columns))])
         guard
             let number = try transaction.writer.integer(
                 "SELECT number FROM sync_fields WHERE table_number = ? AND name = ?", .integer(table.number),
-                Value(field.name))
+                Value(name))
         else { throw ReplicaError.damaged("sync_fields") }
         let compiled = CompiledField(number: number, name: field.name, columns: field.columns, positions: [])
         unknown[key] = compiled

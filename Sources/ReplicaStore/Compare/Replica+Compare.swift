@@ -94,7 +94,7 @@ struct ContentReader {
     private static func compared(_ table: CompiledTable, _ asked: [Field]?) throws -> [CompiledField] {
         let fields = try asked.map { asked in
             try asked.map { field in
-                guard let known = table.field(named: field.name), known.columns == field.columns else {
+                guard let known = table.field(field) else {
                     throw ReplicaError(.input, "\(table.name).\(field.name) is not declared here as it is asked for.")
                 }
                 return known

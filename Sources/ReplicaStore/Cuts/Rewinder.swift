@@ -48,9 +48,16 @@ final class Rewinder {
         let first = try Self.firstSetAside(by: transaction.cuts, transaction.origins, writer)
         if first.isEmpty {
             // Nothing is taken back, but what was before may have lost to what is void now.
-            try collectEarlier(transaction, try ValueIndex(transaction, rows: [:])).keep()
+            try collectEarlier(transaction, try ValueIndex(transaction, rows: [:]), first).keep()
         } else {
-            try rewind(transaction, first)
+            do {
+                try rewind(transaction, first)
+            } catch let error as SQLError where error.isConstraint {
+                throw ReplicaError(
+                    .refused,
+                    "Cannot take back what a revocation or a fork voids: a constraint that somebody added to a replicated table forbids what is left of it (\(error.message)). Drop it, for example with `DROP INDEX`, and pull again; until then this node does not heed it, and takes part in no session that tells of it."
+                )
+            }
         }
         let report = try Batch(writer, replica: replica, peer: nil, cutsChanged: true).run([])
         result.released = report.changeSets
@@ -111,7 +118,7 @@ final class Rewinder {
     private func rewind(_ before: EngineTransaction, _ first: [Int64: SequenceNumber]) throws {
         let rows = try affectedRows(before, first)
         let index = try ValueIndex(before, rows: rows)
-        var own = try collectEarlier(before, index)
+        var own = try collectEarlier(before, index, first)
         let left = try writers(of: rows, before, first)
         let lastPosition = try writer.integer("SELECT max(position) FROM sync_change_sets") ?? 0
         let record = before.origins[before.own]
@@ -145,8 +152,10 @@ final class Rewinder {
     }
 
     /// What earlier cuts took back: cuts that come one after the other have the outcome of all of them at once.
-    private func collectEarlier(_ before: EngineTransaction, _ index: ValueIndex) throws -> SetAsideCollector {
-        var own = SetAsideCollector(before, index, cuts: before.cuts)
+    private func collectEarlier(
+        _ before: EngineTransaction, _ index: ValueIndex, _ first: [Int64: SequenceNumber]
+    ) throws -> SetAsideCollector {
+        var own = SetAsideCollector(before, index, cuts: before.cuts, first: first)
         try HeldStore.forEachTakenBack(writer) { own.take($1, $2, from: $3, held: $0) }
         return own
     }

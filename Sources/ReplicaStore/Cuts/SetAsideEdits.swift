@@ -43,18 +43,24 @@ struct SetAsideCollector {
     private let transaction: EngineTransaction
     private let index: ValueIndex
     private let cuts: Cuts
+    /// For each origin, by its number, the first change set that is set aside now.
+    private let first: [Int64: SequenceNumber]
     /// For each register, those that are not known to be overwritten by others of them.
     private var own: [Register: [OwnWrite]] = [:]
     /// The greatest version that others wrote and an earlier cut took back, of what is not void.
     private var others: [Register: Version] = [:]
+    /// The same of what nobody writes again, for its author is revoked.
+    private var orphans: [Register: Version] = [:]
 
     /// - Parameters:
     ///   - transaction: as it was before the rewind.
     ///   - cuts: what is beyond them is void: it does not count as written over what this node wrote.
-    init(_ transaction: EngineTransaction, _ index: ValueIndex, cuts: Cuts) {
+    ///   - first: what the rewind sets aside.
+    init(_ transaction: EngineTransaction, _ index: ValueIndex, cuts: Cuts, first: [Int64: SequenceNumber]) {
         self.transaction = transaction
         self.index = index
         self.cuts = cuts
+        self.first = first
     }
 
     /// Takes in one change set that is set aside.
@@ -78,7 +84,11 @@ struct SetAsideCollector {
                 func take(_ field: Int64, _ cells: [Cell], alive: Bool) {
                     let register = Register(table: table.number, id: row.id, field: field)
                     guard isOwn else {
-                        others[register] = max(others[register] ?? version, version)
+                        if cuts.revoked[header.origin.node] == nil {
+                            others[register] = max(others[register] ?? version, version)
+                        } else {
+                            orphans[register] = max(orphans[register] ?? version, version)
+                        }
                         return
                     }
                     let write = OwnWrite(
@@ -94,7 +104,7 @@ struct SetAsideCollector {
                 for place in part.fieldSets[row.fieldSet] {
                     let count = part.fields[place].columns.count
                     let cells = Array(row.cells[start..<start + count])
-                    if let field = table.field(named: part.fields[place].name) {
+                    if let field = table.field(part.fields[place]) {
                         take(field.number, cells, alive: true)
                     }
                     ordinal += cells.count { if case .beside = $0 { true } else { false } }
@@ -136,20 +146,30 @@ struct SetAsideCollector {
     }
 
     /// Of what this node itself wrote nothing is void: what a fork cuts off of it is its own work all the same.
-    private func winner(_ register: Register, _ table: CompiledTable) throws -> Version? {
+    ///
+    /// - Parameter withOrphans: what is set aside of a node that is revoked may win too. Its author, who is out, does not write it
+    ///   again: this node's own, which it had won over, would be lost with it.
+    private func winner(_ register: Register, _ table: CompiledTable, withOrphans: Bool = false) throws -> Version? {
         var writes = own[register] ?? []
-        var versions = others[register].map { [$0] } ?? []
+        var versions = [others[register], withOrphans ? orphans[register] : nil].compactMap { $0 }
         let store = try transaction.store(table)
         if let state = try store.find(register.id) {
             for version in try store.known(state, field: register.field) {
                 let isOwn = version.origin.node == transaction.own.node
-                guard isOwn || !cuts.exclude(version.dot) else { continue }
+                guard try isOwn || !cuts.exclude(version.dot) && (withOrphans || !isOrphan(version.dot)) else {
+                    continue
+                }
                 versions.append(version)
                 guard isOwn, let number = try transaction.numberOfSealer(version.dot) else { continue }
                 writes.removeAll { $0.takenBack.isBefore(number, version.sequence) }
             }
         }
         return (versions + writes.map(\.version)).max()
+    }
+
+    private func isOrphan(_ dot: Dot) throws -> Bool {
+        guard cuts.revoked[dot.origin.node] != nil else { return false }
+        return try first[transaction.origins.number(of: dot.origin)].map { dot.sequence >= $0 } ?? false
     }
 
     /// Nil where one of them never arrived.
@@ -174,13 +194,15 @@ struct SetAsideCollector {
         return values
     }
 
-    /// Should the row have to be inserted again, it is inserted as this node had it, without what is void.
+    /// Should the row have to be inserted again, it is inserted as this node had it, without what is void: with what a node wrote
+    /// that is revoked since, too, where this one wrote nothing there itself.
     private func keepRow(_ register: Register, _ dot: Dot, _ table: CompiledTable) throws {
         let store = try transaction.store(table)
         guard let state = try store.find(register.id), let row = try index.row(register.id, of: table) else { return }
         for field in table.fields {
             let other = Register(table: register.table, id: register.id, field: field.number)
-            guard let winner = try winner(other, table), try store.current(state, field: field.number) == winner,
+            guard let winner = try winner(other, table, withOrphans: true),
+                try store.current(state, field: field.number) == winner,
                 try !transaction.isAwaited(table: table, row: state.row, field: field.number)
             else { continue }
             for (ordinal, position) in field.positions.enumerated() {
@@ -238,11 +260,18 @@ enum SetAsideEdits {
     static func writeAgain(_ transaction: EngineTransaction, key: SigningKey) throws -> UInt64 {
         let writer = transaction.writer
         guard try writer.integer("SELECT 1 FROM sync_set_aside_edits LIMIT 1") != nil else { return 0 }
-        let rows = try transaction.tables.sorted { $0.number < $1.number }.flatMap { try writable($0, writer) }
+        var rows = try transaction.tables.sorted { $0.number < $1.number }.flatMap { try writable($0, writer) }
         guard !rows.isEmpty else { return 0 }
-        // What triggers do not capture first: switching them makes SQLite compile every statement anew.
-        for row in rows where row.isAlive { try restore(row.id, row.table, transaction) }
-        let written = try writer.capturing { try rows.filter { try writeAgain($0.id, $0.table, transaction) } }
+        // What triggers do not capture first: switching them makes SQLite compile every statement anew. What a constraint forbids
+        // that somebody added to a table waits until it does not.
+        rows = try rows.filter { row in
+            try !row.isAlive || writer.unlessForbidden { try restore(row.id, row.table, transaction) } != nil
+        }
+        let written = try writer.capturing {
+            try rows.filter { row in
+                try writer.unlessForbidden { try writeAgain(row.id, row.table, transaction) } ?? false
+            }
+        }
         guard !written.isEmpty else { return 0 }
         let sealer = try Sealer(transaction, key: key)
         try sealer.sealAll()

@@ -74,6 +74,22 @@ public final class Writer: Reader {
         }
     }
 
+    /// Runs statements under a savepoint.
+    ///
+    /// - Returns: nil where a constraint forbids one of them: then nothing is left of them.
+    func unlessForbidden<T>(_ body: () throws -> T) throws -> T? {
+        try execute("SAVEPOINT unless_forbidden")
+        do {
+            let result = try body()
+            try execute("RELEASE unless_forbidden")
+            return result
+        } catch let error as SQLError where error.isConstraint {
+            try execute("ROLLBACK TO unless_forbidden")
+            try execute("RELEASE unless_forbidden")
+            return nil
+        }
+    }
+
     var lastInsertedRow: Int64 { sqlite3_last_insert_rowid(database.sqliteConnection) }
 
     /// Runs several statements that take no arguments.

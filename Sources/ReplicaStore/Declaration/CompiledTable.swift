@@ -51,6 +51,11 @@ final class CompiledTable: Sendable {
 
     func field(named name: String) -> CompiledField? { fieldsByName[name].map { fields[$0] } }
 
+    /// The one that is declared as a change set has it.
+    func field(_ field: Field) -> CompiledField? {
+        self.field(named: field.name).flatMap { $0.columns == field.columns ? $0 : nil }
+    }
+
     /// The fields that a journal mask of columns touches: bit n, field n.
     func fieldSet(touchedBy mask: Int64) -> UInt64 {
         var fields: UInt64 = 0

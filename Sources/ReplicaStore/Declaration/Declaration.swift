@@ -53,8 +53,19 @@ enum Declaration {
                 throw ReplicaError.damaged("sync_fields")
             }
             return CompiledField(
-                number: number, name: name, columns: Self.columns(in: columns), positions: [])
+                number: number, name: fieldName(name), columns: Self.columns(in: columns), positions: [])
         }
+    }
+
+    /// What a field that came first, and is not declared, is noted under where the declared one of its name has other columns.
+    /// No change set names one so: a name there holds no control character.
+    static func asideName(of field: Field) -> String {
+        ([field.name] + field.columns).joined(separator: "\n")
+    }
+
+    /// The name that change sets use, of the one that is noted.
+    static func fieldName(_ noted: String) -> String {
+        String(noted.prefix { $0 != "\n" })
     }
 
     /// Columns in one text: a space between them, or, where another schema's names have spaces, a line for each.
@@ -142,14 +153,26 @@ enum Declaration {
     }
 
     /// Returns the fields that were known, but not declared, until now.
+    ///
+    /// One that a writer sent with other columns than it is declared with keeps its parked values under a name of its own: it is
+    /// no reason for anybody's upgrade to fail.
     private static func declareFields(of table: Table, number: Int64, in writer: Writer) throws -> [String] {
         var appeared: [String] = []
         for field in table.fields {
             let columns = field.columns.joined(separator: " ")
-            let known = try writer.query(
+            var known = try writer.query(
                 "SELECT columns, declared FROM sync_fields WHERE table_number = ? AND name = ?",
                 [.integer(number), Value(field.name)]
             ).first
+            if let other = known, other[1] == .integer(0), let theirs = other[0].string, theirs != columns {
+                try writer.execute(
+                    "UPDATE sync_fields SET name = ? WHERE table_number = ? AND name = ?",
+                    [
+                        Value(asideName(of: Field(name: field.name, columns: Self.columns(in: theirs)))),
+                        .integer(number), Value(field.name),
+                    ])
+                known = nil
+            }
             guard let known else {
                 try writer.execute(
                     "INSERT INTO sync_fields(table_number, name, columns, declared) VALUES (?, ?, ?, 1)",

@@ -49,13 +49,13 @@ extension Replica {
                     let plan = SalvagePlan(old: try Side(reader), present: try Side(present), node: node)
                     return (try plan.actions(&report), try WrittenState(present))
                 }
-                let deleted = actions.filter(\.undeletes)
-                // Bringing a row back is written by itself; then there is more to look at.
-                for action in deleted where try undelete(table: action.row.table, id: action.row.id) {
-                    rows.insert(action.row)
-                }
-                guard deleted.isEmpty else { continue }
                 try beforeWriting()
+                let deleted = actions.filter(\.undeletes).map(\.row)
+                guard deleted.isEmpty else {
+                    // Bringing rows back is written by itself; then there is more to look at.
+                    if try undelete(deleted, ifStill: state) { rows.formUnion(deleted) }
+                    continue
+                }
                 guard try perform(actions, ifStill: state) else { continue }
                 try seal()
                 report.rows = rows.union(actions.map(\.row)).count
@@ -76,6 +76,17 @@ extension Replica {
         try write { writer in
             guard try WrittenState(writer) == state else { return false }
             for action in actions { try action.perform(writer) }
+            return true
+        }
+    }
+
+    /// The same, for rows that are deleted here.
+    private func undelete(_ rows: [SalvagedRow], ifStill state: WrittenState) throws -> Bool {
+        try engineWrite { writer in
+            guard try WrittenState(writer) == state else { return false }
+            let transaction = try engineTransaction(writer)
+            for row in rows { _ = try transaction.undelete(table: row.table, row.id) }
+            try Sealer(transaction, key: key).sealAll()
             return true
         }
     }

@@ -101,14 +101,22 @@ extension Replica {
         return try engineWrite { writer in
             let transaction = try engineTransaction(writer)
             try Sealer(transaction, key: key).sealAll()
-            guard let table = transaction.table(named: name) else { return false }
-            let store = try transaction.store(table)
-            guard let state = try store.find(id), !state.alive, try store.wasInserted(state) else { return false }
-            try store.raise(id, row: state.row)
-            try store.journalUndelete(id, at: transaction.now)
+            guard try transaction.undelete(table: name, id) else { return false }
             try Sealer(transaction, key: key).sealAll()
             return true
         }
+    }
+}
+
+extension EngineTransaction {
+    /// False where the row is not deleted, or not known.
+    func undelete(table name: String, _ id: RowID) throws -> Bool {
+        guard let table = table(named: name) else { return false }
+        let store = try store(table)
+        guard let state = try store.find(id), !state.alive, try store.wasInserted(state) else { return false }
+        try store.raise(id, row: state.row)
+        try store.journalUndelete(id, at: now)
+        return true
     }
 }
 

@@ -42,7 +42,7 @@ final class Verification {
     /// Tables whose declaration is damaged: their rows cannot be read as what they were.
     var broken: Set<String> = []
     /// By table number, the fields that are known here, declared or not.
-    var fields: [Int64: [String: CompiledField]] = [:]
+    var fields: [Int64: [Field: CompiledField]] = [:]
     var unsealed: [Int64: UnsealedEdits] = [:]
     /// For each table, the signed writes that the metadata knows.
     var knownWrites: [String: Int64] = [:]
@@ -110,7 +110,7 @@ final class Verification {
             tables[table.name] = table
             fields[table.number] = [:]
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {
-                fields[table.number, default: [:]][field.name] = field
+                fields[table.number, default: [:]][Field(name: field.name, columns: field.columns)] = field
             }
             unsealed[table.number] = try UnsealedEdits(of: table, reader)
             report.unsealed += unsealed[table.number]?.count ?? 0

@@ -135,13 +135,13 @@ extension Verification {
         }
     }
 
-    /// The declared fields share out the columns; a field of another schema takes none of them.
+    /// The declared fields share out the columns. A field of another schema may name some that came after it.
     private func checkFields(_ number: Int64, _ name: String, _ columns: [String]) throws {
         var taken: [String] = []
         for row in try reader.query(
             "SELECT name, columns, declared FROM sync_fields WHERE table_number = ?", [.integer(number)])
         {
-            guard let field = row[0].string, !field.isEmpty,
+            guard let field = row[0].string.map({ Declaration.fieldName($0) }), !field.isEmpty,
                 let own = row[1].string.map({ Declaration.columns(in: $0) }),
                 !own.isEmpty,
                 let declared = row[2].flag
@@ -149,8 +149,7 @@ extension Verification {
                 report.add(.schema, "a field's declaration does not read as one", table: name, field: row[0].string)
                 continue
             }
-            let inTable = own.filter { columns.contains($0) }
-            if inTable.count != (declared ? own.count : 0) {
+            if declared, !own.allSatisfy({ columns.contains($0) }) {
                 report.add(.schema, "its columns \(own) are not as it is declared", table: name, field: field)
             }
             if declared { taken += own }

@@ -23,6 +23,8 @@ struct KnownCuts: Equatable {
 
     mutating func add(fork: Dot) { forked[fork.origin] = min(forked[fork.origin] ?? .max, fork.sequence.rawValue) }
 
+    func isRevoked(_ node: NodeID) -> Bool { revoked[node] != nil }
+
     /// Whether a change set comes after a cut, for a node: its own revocation cuts nothing off at itself.
     func exclude(_ dot: Dot, at node: NodeID?) -> Bool {
         if let fork = forked[dot.origin], dot.sequence.rawValue >= fork { return true }

@@ -121,7 +121,7 @@ extension Simulation {
     func owe(
         _ node: SimulatedNode, _ old: VersionVector, _ applied: VersionVector, sealedBefore: Int, inTurn: Bool
     ) {
-        var writes: [Register: [(write: SetAside, isVoid: Bool, isOwnAndGone: Bool)]] = [:]
+        var writes: [Register: [(write: SetAside, isVoid: Bool, isOrphan: Bool, isOwnAndGone: Bool)]] = [:]
         var former: [Digest: Library.Entry] = [:]
         /// Of these, what was there until now.
         var present: Set<Digest> = []
@@ -142,12 +142,14 @@ extension Simulation {
             let counts = applied.contains(dot) && self.entry(dot, at: node)?.digest == entry.digest
             if !counts { node.witness.takenBack[entry.digest] = earlier[entry.digest] ?? (dot, sealedBefore) }
             let isVoid = !isOwn && node.witness.cuts.exclude(dot, at: node.id)
+            // Its author is out, and does not write it again.
+            let isOrphan = !isOwn && !counts && node.witness.cuts.isRevoked(dot.origin.node)
             for table in entry.changeSet.tables {
                 table.forEachWrite { register, row, cells in
                     let alive = register.field == Register.existence ? row.kind != .delete : nil
                     let write = SetAside(
                         stamp: row.stamp, dot: dot, digest: entry.digest, cells: cells, alive: alive)
-                    writes[register, default: []].append((write, isVoid, isOwn && !counts))
+                    writes[register, default: []].append((write, isVoid, isOrphan, isOwn && !counts))
                 }
             }
         }
@@ -161,13 +163,14 @@ extension Simulation {
                 $0.dot.origin.node == node.id && node.witness.sealed[$0.digest] ?? -1 >= taken.sealed
             }
         }
-        func winner(_ register: Register) -> (write: SetAside, isOwnAndGone: Bool, isCurrent: Bool)? {
+        func winner(
+            _ register: Register, withOrphans: Bool = false
+        ) -> (write: SetAside, isOwnAndGone: Bool, isCurrent: Bool)? {
             let all = writes[register] ?? []
-            guard
-                let best = all.filter({ !$0.isVoid && !isWrittenOver($0.write, all.map(\.write)) }).max(by: {
-                    isLess($0.write, $1.write)
-                })
-            else { return nil }
+            let standing = all.filter {
+                !$0.isVoid && (withOrphans || !$0.isOrphan) && !isWrittenOver($0.write, all.map(\.write))
+            }
+            guard let best = standing.max(by: { isLess($0.write, $1.write) }) else { return nil }
             let stood = all.map(\.write).filter { present.contains($0.digest) }.max(by: isLess)
             return (best.write, best.isOwnAndGone, stood?.digest == best.write.digest)
         }
@@ -195,7 +198,9 @@ extension Simulation {
             guard best.write.alive == true else { continue }
             for field in table.fields {
                 let other = Register(table: register.table, id: register.id, field: field.name)
-                if let best = winner(other), best.isCurrent { node.witness.supplements[other] = best.write.cells }
+                if let best = winner(other, withOrphans: true), best.isCurrent {
+                    node.witness.supplements[other] = best.write.cells
+                }
             }
         }
     }
