@@ -113,7 +113,7 @@ let package = Package(
         tests("ReplicationModelTests", ["ReplicationModel"]),
         tests("ConformanceTests", ["Chance", "ReplicationModel", "ReplicationWire", "Trust"]),
         tests("ReplicationCoreTests", ["Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore"]),
-        tests("TrustTests", ["ReplicationModel", "Trust"]),
+        tests("TrustTests", ["COpenSSL", "ReplicationModel", "Trust"]),
         tests(
             "ReplicaStoreTests",
             ["Chance", "ReplicationModel", "ReplicationWire", "ReplicationCore", "Trust", "ReplicaStore", "CSQLite"]),

@@ -19,3 +19,19 @@ enum BlockingWork {
         }
     }
 }
+
+extension Task where Failure == any Error {
+    /// Its value; nil where that takes longer. It goes on then.
+    func value(within limit: Duration) async throws -> Success? {
+        let (events, continuation) = AsyncStream.makeStream(of: Result<Success, any Error>?.self)
+        Task<Void, Never> { continuation.yield(await result) }
+        let timer = Task<Void, Never> {
+            // Cancelled, it says so to nobody.
+            try? await Task<Never, Never>.sleep(for: limit)
+            continuation.yield(nil)
+        }
+        defer { timer.cancel() }
+        for await event in events { return try event?.get() }
+        return nil
+    }
+}

@@ -112,6 +112,9 @@ public final class NodeService: Service {
 
     // MARK: Answering
 
+    /// Half of what a peer waits for a greeting.
+    private static let patience = Duration.seconds(5)
+
     private func answer(_ link: PeerLink) async {
         guard let peer = link.peer else {
             await answerJoin(link)
@@ -130,7 +133,17 @@ public final class NodeService: Service {
         }
         defer { sessions.leave(peer.nodeID) }
         do {
-            try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
+            let preparing = Task {
+                try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
+            }
+            guard try await preparing.value(within: Self.patience) != nil else {
+                // Much was written, or another program holds the replica: it goes on, and the peer is not left to wonder.
+                logger.notice("a session has to wait", metadata: ["peer": "\(peer.name)"])
+                let notice = ErrorNotice(
+                    code: .busy, message: "what was written there comes first", retryAfterMilliseconds: 10_000)
+                try? await link.send([.error(notice)])
+                return await link.close()
+            }
         } catch {
             logger.error("a session could not begin", metadata: ["peer": "\(peer.name)", "error": "\(error)"])
             // It does not begin, whether or not the peer hears why.

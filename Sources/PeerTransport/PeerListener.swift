@@ -91,8 +91,12 @@ private final class Ledger: Sendable {
         let remote = ChannelSetup.text(channel.remoteAddress)
         let id = ObjectIdentifier(channel)
         do {
-            try state.withLock { ledger throws(ConnectionLedger.Refusal) in
+            let displaced = try state.withLock { ledger throws(ConnectionLedger.Refusal) in
                 try ledger.admit(channel, from: SourceNetwork(channel.remoteAddress))
+            }
+            if let displaced {
+                onFailure(ChannelSetup.text(displaced.channel.remoteAddress), displaced.error(limits: limits))
+                displaced.channel.close(promise: nil)
             }
         } catch {
             let refusal = error.error(for: remote, limits: limits)
@@ -103,9 +107,10 @@ private final class Ledger: Sendable {
         try ChannelSetup.install(
             on: channel, context: context(), side: .server, offering: .exchange, limits: limits, remote: remote
         ) { result in
-            let isClosed = self.state.withLock { ledger in
-                ledger.endHandshake(id)
-                return ledger.isClosed
+            let (isClosed, isLeaving) = self.state.withLock { ledger in
+                // Who joins has proven nothing yet.
+                if case .success(let link) = result, link.peer != nil { ledger.prove(id) }
+                return (ledger.isClosed, ledger.isLeaving(id))
             }
             switch result {
             case .success(let link):
@@ -114,6 +119,7 @@ private final class Ledger: Sendable {
                     await link.close()
                 }
             case .failure(let error):
+                guard !isLeaving else { return }
                 let closing = ConnectionLedger.Refusal.closed.error(for: remote, limits: self.limits)
                 onFailure(remote, isClosed ? closing : error)
             }

@@ -29,7 +29,8 @@ public struct TransportLimits: Sendable {
     public var connections = 512
     /// Of them from one address (an IPv6 network of 64 bits counts as one): an office behind one address translator.
     public var connectionsPerAddress = 64
-    /// Of them in the handshake. One costs both sides together about 2 ms of a core, dialling and closing included, so that
+    /// Of them in the handshake, or joining: where there are more, who is from where most come gives way, or who has been at it for
+    /// more than a second. A handshake costs both sides together about 2 ms of a core, dialling and closing included, so that
     /// these are done in an eighth of a second, unless peers stall, and then they cost `handshakeMilliseconds` each.
     public var handshakesAtOnce = 64
     /// Of these from one address, so that one that stalls does not keep all others out.

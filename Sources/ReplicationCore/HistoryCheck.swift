@@ -15,12 +15,12 @@ struct HistoryCheck: Sendable {
     /// Not checked yet: the peer's histories end with this digest, at this vector.
     private var due: (vector: VersionVector, digest: Identifier128)?
     /// How often this side has asked for heads.
-    private var asks = 0
+    private var asks = Budget()
     /// The peer has asked for heads.
     private var isAsked = false
     private var isReading = false
-    private var answered = 0
-    /// How often either may ask in one session.
+    private var answered = Budget()
+    /// How often either may ask in a day, and be asked.
     private static let questions = 4
 
     /// How the peer's histories end at its vector; what it said before is of no account any more.
@@ -38,13 +38,12 @@ struct HistoryCheck: Sendable {
     }
 
     /// Whether the peer is to be asked.
-    mutating func checked(areEqual: Bool) -> Bool {
+    mutating func checked(areEqual: Bool, at now: Uptime) -> Bool {
         guard state == .checking else { return false }
-        guard !areEqual, asks < Self.questions else {
+        guard !areEqual, asks.take(of: Self.questions, at: now, each: .askersDay) else {
             state = .idle
             return false
         }
-        asks += 1
         state = .asked
         return true
     }
@@ -59,9 +58,8 @@ struct HistoryCheck: Sendable {
     /// Nothing is under way; what the peer speaks of may be missing here still.
     var isSettled: Bool { !isAsked && !isReading && state == .idle }
 
-    mutating func receivedQuestion() throws(Violation) {
-        answered += 1
-        guard !isAsked, !isReading, answered <= Self.questions else {
+    mutating func receivedQuestion(at now: Uptime) throws(Violation) {
+        guard !isAsked, !isReading, answered.take(of: 2 * Self.questions, at: now, each: .day) else {
             throw Violation(.unexpectedFrame, "a question for heads too many")
         }
         isAsked = true

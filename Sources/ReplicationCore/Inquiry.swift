@@ -11,8 +11,8 @@ struct Inquiry: Sendable {
     static let searches = 16
     /// What a peer may ask in a day.
     private static let questions = 1_024
-    /// How often a change set is asked for once more in a day: what the searches leave of that.
-    static let awaited = questions - searches * 49
+    /// How often a change set is asked for once more in a day: half of what the searches leave of that.
+    static let awaited = (questions - searches * 49) / 2
 
     private var asked: [Dot] = []
     /// An answer is being examined.
@@ -80,10 +80,7 @@ struct Inquiry: Sendable {
 
     /// False: it is on the way, or enough was asked for today.
     mutating func want(_ dot: Dot, at now: Uptime) -> Bool {
-        // An hour more than the peer's day, whose clock may be slower.
-        guard !wanted.contains(dot), budget.take(of: Self.awaited, at: now, eachMilliseconds: 25 * 3_600_000) else {
-            return false
-        }
+        guard !wanted.contains(dot), budget.take(of: Self.awaited, at: now, each: .askersDay) else { return false }
         wanted.insert(dot)
         wantedOnce.insert(dot)
         return true
@@ -97,7 +94,7 @@ struct Inquiry: Sendable {
     }
 
     private mutating func take(at now: Uptime) throws(Violation) {
-        guard taken.take(of: Self.questions, at: now, eachMilliseconds: 24 * 3_600_000) else {
+        guard taken.take(of: Self.questions, at: now, each: .day) else {
             throw Violation(.tooLarge, "more than \(Self.questions) questions in a day")
         }
     }
@@ -140,53 +137,4 @@ struct Inquiry: Sendable {
         defer { reading = nil }
         return reading
     }
-}
-
-/// So much in a time, and as much again in the next.
-private struct Budget: Sendable {
-    private var began: Uptime?
-    private var taken = 0
-
-    mutating func take(of limit: Int, at now: Uptime, eachMilliseconds length: Int64) -> Bool {
-        if began.map({ now >= $0.advanced(byMilliseconds: length) }) ?? true { (began, taken) = (now, 0) }
-        guard taken < limit else { return false }
-        taken += 1
-        return true
-    }
-}
-
-/// When to ask for what is awaited: once in a session, and in one that stays a minute after something is awaited, after two, four
-/// and so on, for the peer may come to have it meanwhile.
-struct Reminder: Sendable {
-    private(set) var hasAsked = false
-    private var next: Uptime?
-    private var waitMilliseconds = Self.shortestMilliseconds
-
-    mutating func isDue(at now: Uptime, awaits: Bool, stays: Bool) -> Bool {
-        guard hasAsked else { return true }
-        guard stays, awaits else {
-            (next, waitMilliseconds) = (nil, Self.shortestMilliseconds)
-            return false
-        }
-        guard let next else {
-            // Mostly it comes by itself.
-            wait(from: now)
-            return false
-        }
-        return now >= next
-    }
-
-    mutating func asks(at now: Uptime) {
-        hasAsked = true
-        wait(from: now)
-    }
-
-    private mutating func wait(from now: Uptime) {
-        next = now.advanced(byMilliseconds: waitMilliseconds)
-        waitMilliseconds = min(2 * waitMilliseconds, Self.longestMilliseconds)
-    }
-
-    private static let shortestMilliseconds: Int64 = 60_000
-    /// A day.
-    private static let longestMilliseconds: Int64 = 86_400_000
 }

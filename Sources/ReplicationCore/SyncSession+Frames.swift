@@ -63,7 +63,7 @@ extension SyncSession {
                 throw Violation(.unexpectedFrame, "a question of one that does not receive")
             }
             try inquiry.receivedAgain(dot, at: now.uptime)
-        case .headsQuestion: try histories.receivedQuestion()
+        case .headsQuestion: try histories.receivedQuestion(at: now.uptime)
         case .heads(let heads):
             try histories.received()
             outputs.append(.compareHeads(heads))

@@ -160,7 +160,7 @@ public struct SyncSession: Sendable {
         case .compared(let answer): compared(answer)
         case .askSigned(let dot): ask(dot)
         case .historiesChecked(let areEqual):
-            if histories.checked(areEqual: areEqual), phase == .exchanging { send(.headsQuestion) }
+            if histories.checked(areEqual: areEqual, at: now.uptime), phase == .exchanging { send(.headsQuestion) }
         case .headsRead(let heads):
             if histories.read(), phase == .exchanging { send(.heads(heads)) }
         case .headsCompared(let dots):

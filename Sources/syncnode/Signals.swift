@@ -4,6 +4,7 @@
 // without job control does for `command &`, and as `nohup` does: a Ctrl-C is then meant for something else.
 
 import Foundation
+import Synchronization
 import UnixSignals
 
 enum Signals {
@@ -37,16 +38,26 @@ enum Signals {
     fileprivate static var interrupting: [Int32] { [SIGTERM] + heeded }
 }
 
-/// The signals that end a command, as a call, for as long as this lives.
+/// The signals that end a command, as a call, for as long as this lives. The call is for the first; whoever sends a second does not
+/// want to wait for what the command still does, and it ends as if it had not looked at signals.
 final class Interrupt {
     private let sources: [any DispatchSourceSignal]
     private let numbers = Signals.interrupting
 
     init(_ action: @escaping @Sendable () -> Void) {
+        let hasCome = Mutex(false)
         sources = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler(handler: action)
+            source.setEventHandler {
+                let isFirst = hasCome.withLock { hasCome in
+                    defer { hasCome = true }
+                    return !hasCome
+                }
+                if isFirst { return action() }
+                signal(number, SIG_DFL)
+                kill(getpid(), number)
+            }
             source.resume()
             return source
         }

@@ -1,5 +1,6 @@
 // Bounds on how many connect and for how long they may be silent.
 import NIOCore
+import NIOEmbedded
 import ReplicationModel
 import ReplicationWire
 import Testing
@@ -78,10 +79,10 @@ import Testing
             words = "from its address are open"
         case .handshakes:
             limits.handshakesAtOnce = 1
-            words = "1 connections are in the handshake"
+            words = "1 connections have not shown yet"
         case .handshakesPerAddress:
             limits.handshakesPerAddress = 1
-            words = "from its address are in the handshake"
+            words = "from its address have not shown yet"
         }
         try await withServer(limits: limits) { server in
             let first = try await Stranger(to: server.listener.endpoint)
@@ -95,6 +96,36 @@ import Testing
             while server.listener.connections > 0 { await Task.yield() }
             try await server.serves()
         }
+    }
+
+    /// From wherever they come: who stalls keeps nobody out.
+    @Test func strangersThatStallGiveWay() throws {
+        var limits = TransportLimits()
+        (limits.handshakesAtOnce, limits.handshakesPerAddress) = (8, 8)
+        var ledger = ConnectionLedger(limits: limits)
+        let start = NIODeadline.now()
+        func source(_ number: Int) throws -> SourceNetwork { try #require(SourceNetwork(of: "10.0.0.\(number):1")) }
+        var channels: [EmbeddedChannel] = []
+        func admit(_ number: Int, after milliseconds: Int64) throws -> Int? {
+            channels.append(EmbeddedChannel())
+            let displaced = try ledger.admit(
+                channels[channels.count - 1], from: source(number), at: start + .milliseconds(milliseconds))
+            return displaced.flatMap { gone in channels.firstIndex { $0 === gone.channel } }
+        }
+        for _ in 0..<6 { #expect(try admit(1, after: 0) == nil) }
+        #expect(try admit(2, after: 1) == nil)
+        #expect(try admit(3, after: 2) == nil)
+        // Of those from where most come the oldest, however young: they are more than a few.
+        #expect(try admit(4, after: 3).map { $0 < 6 } == true)
+        #expect(try admit(4, after: 4).map { $0 < 6 } == true)
+        // Four from one address and four others: nobody stalls yet.
+        #expect(throws: ConnectionLedger.Refusal.handshakes) { _ = try admit(5, after: 900) }
+        #expect(ledger.refused == 1)
+        // Whoever has proven itself stays; of the rest one that has been at it for a second.
+        ledger.prove(ObjectIdentifier(channels[6]))
+        #expect(try admit(5, after: 1_100) == nil, "its place is free")
+        #expect(try admit(6, after: 1_200).map { $0 < 6 } == true)
+        #expect(ledger.connections == 9)
     }
 
     /// Where the system has no descriptor left, accepting pauses.

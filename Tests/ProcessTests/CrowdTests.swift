@@ -142,6 +142,8 @@ import Trust
         _ = try await eventually("connections refused for a limit; \(child.errors.suffix(1000))", within: 30) {
             child.errors.contains("20 connections are open, which is the limit") ? true : nil
         }
+        // Who stalls keeps nobody out, from however many addresses it comes.
+        try await antalya.exchange("sync", server)
         for round in 0..<3 {
             try await carries(hq, istanbul, "down-\(round)")
             try await carries(istanbul, hq, "up-\(round)")

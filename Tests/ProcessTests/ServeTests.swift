@@ -66,6 +66,33 @@ import Testing
         try await nodes[0].expectSound()
     }
 
+    /// A node whose file another program holds says that it has to wait: to its peers it is slow, and not gone.
+    @Test(.timeLimit(.minutes(5))) func whoDialsWhileAnotherProgramWritesIsToldToComeBack() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        let server = try await nodes[0].serve()
+        // Something is committed that is to be sealed first, and then nothing else can be.
+        let other = try Child(
+            "sqlite3",
+            [
+                nodes[0].replica, ".timeout 10000", "INSERT INTO articles(id) VALUES ('whole'); BEGIN IMMEDIATE;",
+                "INSERT INTO articles(id) VALUES ('half')", ".shell sleep 50",
+            ])
+        _ = try await eventually("another program writes", within: 20) {
+            try await Child.run("sqlite3", [nodes[0].replica, "BEGIN IMMEDIATE"]).status == 0 ? nil : true
+        }
+        let pull = try await nodes[1].attempt("pull", server.address)
+        #expect(pull.status == 75, "\(pull)")
+        #expect(pull.errors.contains("what was written there comes first"), "\(pull)")
+        other.signal(SIGKILL)
+        _ = try await eventually("the peer has what was written", within: 30, every: 500) {
+            try await nodes[1].attempt("pull", server.address).status == 0 ? true : nil
+        }
+        #expect(try await nodes[1].sql("SELECT id FROM articles") == "whole")
+        try await server.stop()
+        for node in nodes { try await node.expectSound() }
+    }
+
     @Test(.timeLimit(.minutes(5))) func sigintStopsItToo() async throws {
         let bureaus = try Bureaus()
         let server = try await bureaus.found().serve()

@@ -127,4 +127,40 @@ import Testing
         }
         try await node.expectSound()
     }
+
+    /// The first says that it should stop, and it stops when it can; whoever sends a second has waited long enough.
+    @Test(.timeLimit(.minutes(5))) func aSecondInterruptEndsACommandThatWaitsForTheFile() async throws {
+        let bureaus = try Bureaus()
+        let nodes = try await bureaus.workspace("hq", "istanbul")
+        try await nodes[0].sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+            INSERT INTO articles(id, headline, body) SELECT 'k-' || i, 'article ' || i, hex(randomblob(400)) FROM n
+            """)
+        let server = try await nodes[0].serve()
+        try await nodes[0].run("status")
+        let pull = try nodes[1].start(["pull", server.address])
+        _ = try await eventually("something arrived", every: 5) {
+            try await nodes[1].sql("SELECT count(*) FROM articles") == "0" ? nil : true
+        }
+        let other = try Child(
+            "sqlite3",
+            [
+                nodes[1].replica, ".timeout 60000",
+                "BEGIN IMMEDIATE; INSERT INTO articles(id) VALUES ('half');",
+                ".shell echo held; sleep 100",
+            ])
+        _ = try await eventually("another program writes", within: 60) {
+            other.output.isEmpty ? nil : true
+        }
+        pull.signal(SIGINT)
+        try await Task.sleep(for: .seconds(1))
+        #expect(pull.status == nil, "it waits for the file")
+        pull.signal(SIGINT)
+        #expect(try await pull.wait(seconds: 10).status == 128 + SIGINT)
+        other.signal(SIGKILL)
+        try await nodes[1].exchange("pull", server)
+        try await server.stop()
+        for node in nodes { try await node.expectSound() }
+    }
 }

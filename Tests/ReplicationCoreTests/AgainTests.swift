@@ -153,7 +153,7 @@ import Testing
     }
 
     /// However long it stays, it asks no more in a day than the peer takes.
-    @Test(arguments: [(6, 240), (40, 290)]) func whatNobodyHasIsNotAskedForWithoutEnd(hours: Int, questions: Int) {
+    @Test(arguments: [(6, 120), (40, 170)]) func whatNobodyHasIsNotAskedForWithoutEnd(hours: Int, questions: Int) {
         let (network, left, right) = awaiting(50)
         right.lost = Set(left.awaited)
         let (dialler, answerer) = network.exchange(left, right, .live, milliseconds: Int64(hours) * 3_600_000)

@@ -67,7 +67,8 @@ import Testing
         #expect(network.allComplaints == [])
     }
 
-    /// What cannot be resolved is not asked about for ever: a peer takes four questions for heads, and a fifth is a breach.
+    /// What cannot be resolved is not asked about for ever: four questions for heads in a session, and in one that stays as many a day
+    /// later, of which a peer takes twice that.
     @Test func itAsksForHeadsFourTimesAtMost() {
         let network = Network()
         let (left, right) = (FakeReplica(node(1)), FakeReplica(node(2)))
@@ -80,6 +81,13 @@ import Testing
         network.world.run(milliseconds: 6_000)
         #expect(pair.dialler.sent.filter { $0.name == "histories" }.count == 9)
         #expect(pair.answerer.sent.filter { $0 == .headsQuestion }.count == 4)
+        network.world.run(milliseconds: 25 * 3_600_000)
+        for _ in 0..<8 {
+            network.world.run(milliseconds: 6_000)
+            left.write(as: origin(1))
+            network.changed(left)
+        }
+        #expect(pair.answerer.sent.filter { $0 == .headsQuestion }.count == 8)
         #expect(pair.dialler.ending == nil && pair.answerer.ending == nil)
         #expect(network.allComplaints == [])
     }

@@ -1,3 +1,4 @@
+import COpenSSL
 import ReplicationModel
 import Testing
 
@@ -51,6 +52,34 @@ import Testing
         }
         #expect(received[0] == bytes)
         #expect(received[1] == bytes)
+    }
+
+    /// A session may change its keys as it goes on; to do so and nothing else costs the other side work for nothing.
+    @Test func aPeerThatOnlyChangesItsKeysIsCutOff() throws {
+        func update(_ engine: TLSEngine) {
+            #expect(SSL_key_update(engine.session.pointer, SSL_KEY_UPDATE_REQUESTED) == 1)
+            #expect(SSL_do_handshake(engine.session.pointer) == 1)
+        }
+        let (client, server) = try openPair()
+        for round in 0..<100 {
+            update(client)
+            _ = try client.write([UInt8(round)])
+            try server.feed(client.takeOutput())
+            #expect(try server.read(upTo: 10) == [UInt8(round)])
+            _ = try server.write([UInt8(round)])
+            try client.feed(server.takeOutput())
+            #expect(try client.read(upTo: 10) == [UInt8(round)])
+        }
+        let error = #expect(throws: TLSFailure.self) {
+            for _ in 0..<40 {
+                update(client)
+                try server.feed(client.takeOutput())
+                #expect(try server.read(upTo: 10) == [])
+                _ = server.takeOutput()
+            }
+        }
+        #expect(error?.code == .protocolViolation)
+        #expect(server.state == .failed(try #require(error)))
     }
 
     @Test func aSenderThatIsNotDrainedIsHeldBack() throws {

@@ -188,6 +188,7 @@ extension Simulation {
         let lacked = counting(vector, at: node).sorted.filter { origin, sequence in
             node.witness.seen[origin] < (twins[origin].map { min($0, sequence) } ?? sequence)
         }
+        // A replica that is down, or whose disk fails just now, is judged at its next session.
         guard !lacked.isEmpty, let held = try? node.replica?.held() else { return nil }
         let origins = Set(held.map(\.dot.origin))
         let missing = lacked.filter { !origins.contains($0.origin) }

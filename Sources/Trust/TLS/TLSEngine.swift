@@ -49,10 +49,13 @@ public final class TLSEngine {
     var refusal: CertificateRefusal?
     /// The client named no protocol at all; left here by the callback.
     var offersNoProtocol = false
-    private let session: Owned<OpaquePointer>
+    let session: Owned<OpaquePointer>
     private let input: OpaquePointer
     private let output: OpaquePointer
     private let side: Side
+    /// Changes of key that the peer announced since it sent anything else.
+    private var keyUpdates = 0
+    private static let greatestKeyUpdates = 32
     /// The first two bytes tell TLS from anything else.
     private var openingBytesSeen = 0
 
@@ -72,6 +75,12 @@ public final class TLSEngine {
         self.input = input
         self.output = output
         SSL_set_ex_data(self.session.pointer, 0, Unmanaged.passUnretained(self).toOpaque())
+        SSL_set_msg_callback(self.session.pointer) { isSent, _, kind, message, count, session, _ in
+            guard isSent == 0, kind == SSL3_RT_HANDSHAKE, count > 0,
+                message?.load(as: UInt8.self) == UInt8(SSL3_MT_KEY_UPDATE), let engine = SSL_get_ex_data(session, 0)
+            else { return }
+            Unmanaged<TLSEngine>.fromOpaque(engine).takeUnretainedValue().keyUpdates += 1
+        }
         switch side {
         case .server:
             SSL_set_accept_state(self.session.pointer)
@@ -180,7 +189,17 @@ public final class TLSEngine {
             let target = buffer.baseAddress.map { $0 + filled }
             if SSL_read_ex(session.pointer, target, buffer.count - filled, &count) == 1 {
                 filled += count
+                keyUpdates = 0
                 continue
+            }
+            // OpenSSL has no bound of its own, and each is answered.
+            guard keyUpdates <= Self.greatestKeyUpdates else {
+                let failure = TLSFailure(
+                    .protocolViolation,
+                    "the peer changed its keys more than \(Self.greatestKeyUpdates) times and sent nothing between; look at what it runs"
+                )
+                if filled == 0 { throw fail(failure) }
+                return filled
             }
             switch SSL_get_error(session.pointer, 0) {
             case SSL_ERROR_WANT_READ:
