@@ -131,7 +131,8 @@ public final class NodeService: Service {
             await link.close()
             return
         }
-        defer { sessions.leave(peer.nodeID) }
+        var isPreparing = false
+        defer { if !isPreparing { sessions.leave(peer.nodeID) } }
         do {
             let preparing = Task {
                 try await BlockingWork.run { [node] in try node.store.prepareToAnswer(peer) }
@@ -142,6 +143,12 @@ public final class NodeService: Service {
                 let notice = ErrorNotice(
                     code: .busy, message: "what was written there comes first", retryAfterMilliseconds: 10_000)
                 try? await link.send([.error(notice)])
+                // It counts as a session of that peer until it is done: whoever dials again and again takes no more than its share.
+                isPreparing = true
+                Task { [sessions] in
+                    _ = await preparing.result
+                    sessions.leave(peer.nodeID)
+                }
                 return await link.close()
             }
         } catch {

@@ -21,6 +21,7 @@ struct ConnectionLedger {
         let source: SourceNetwork
         let channel: any Channel
         let since: NIODeadline
+        var isHandshaking = true
         /// In the handshake, or joining: it has proven nothing.
         var isUnproven = true
     }
@@ -92,6 +93,9 @@ struct ConnectionLedger {
         }?.value.channel
     }
 
+    /// The handshake is over, well or badly.
+    mutating func endHandshake(_ channel: ObjectIdentifier) { entries[channel]?.isHandshaking = false }
+
     /// The peer has proven who it is.
     mutating func prove(_ channel: ObjectIdentifier) {
         guard let entry = entries[channel], entry.isUnproven else { return }
@@ -113,10 +117,10 @@ struct ConnectionLedger {
     }
 
     /// Admits nothing any more.
-    /// - Returns: the connections that have proven nothing, for the caller to close.
+    /// - Returns: the connections still in the handshake, for the caller to close.
     mutating func close() -> [any Channel] {
         isClosed = true
-        return entries.values.filter(\.isUnproven).map(\.channel)
+        return entries.values.filter(\.isHandshaking).map(\.channel)
     }
 }
 

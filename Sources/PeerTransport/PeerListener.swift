@@ -108,6 +108,7 @@ private final class Ledger: Sendable {
             on: channel, context: context(), side: .server, offering: .exchange, limits: limits, remote: remote
         ) { result in
             let (isClosed, isLeaving) = self.state.withLock { ledger in
+                ledger.endHandshake(id)
                 // Who joins has proven nothing yet.
                 if case .success(let link) = result, link.peer != nil { ledger.prove(id) }
                 return (ledger.isClosed, ledger.isLeaving(id))

@@ -7,8 +7,8 @@ import Testing
 @testable import ReplicaStore
 
 @Suite struct RewindTests {
-    /// Somebody made a table stricter by plain SQL. What a cut leaves is said to be forbidden by it, and what this node writes again
-    /// waits: neither is lost, and neither keeps anything else waiting.
+    /// Somebody made a table stricter by plain SQL. What a cut leaves is said to be forbidden by it; what this node would write again
+    /// stays held, the operator is told where, and all else goes on.
     @Test(arguments: [false, true]) func aConstraintThatSomebodyAddedIsNamed(forbidsWhatIsLeft: Bool) throws {
         let story = try LateRevocation()
         let (scene, hq, istanbul) = (story.scene, story.hq, story.istanbul)
@@ -28,14 +28,26 @@ import Testing
             #expect(try istanbul.contents("notes") == before)
         } else {
             try istanbul.addRosterRecords(hq.rosterRecords())
-            #expect(try istanbul.waitingEdits().contains { $0.id == RowID("u1") })
+            #expect(try istanbul.noteRow("u1") == nil)
+            #expect(try istanbul.waitingEdits().map(\.id) == [RowID("a2")])
+            let notice = try #require(try istanbul.notices().first { $0.kind == .notWrittenAgain })
+            let held = try #require(
+                try istanbul.held().filter { $0.dot.origin.node == istanbul.node }.max {
+                    $0.dot.sequence < $1.dot.sequence
+                })
+            #expect(notice.text.contains("notes u1") && notice.text.contains("held show \(held.dot)"), "\(notice.text)")
             #expect(try istanbul.noteRow("i1") == [Value("mine"), large("i")])
+            // Nothing comes of it any more, whatever comes.
+            let before = try istanbul.vectors().applied
+            try scene.write(hq, "INSERT INTO links(id) VALUES ('something else')")
+            try scene.pull(istanbul, from: hq)
+            #expect(try istanbul.vectors().applied[istanbul.origin] == before[istanbul.origin])
         }
         try istanbul.execute("DROP INDEX added")
         try scene.write(hq, "INSERT INTO links(id) VALUES ('something to pull')")
         try scene.meet([hq, istanbul])
         try scene.expectAgreement([hq, istanbul])
-        #expect(try hq.noteRow("u1")?.first == Value("of hq"))
+        #expect(try hq.noteRow("u1")?.first == (forbidsWhatIsLeft ? Value("of hq") : nil))
         #expect(try hq.noteRow("h1")?.first == Value("of hq"))
     }
 

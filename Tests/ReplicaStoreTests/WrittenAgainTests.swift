@@ -222,4 +222,60 @@ import Testing
         try scene.expectAgreement([hq, izmir, own])
         #expect(try hq.noteRow("h1")?.first == Value("mine"))
     }
+
+    /// A row is brought back, and what this node had written in it is forbidden by somebody's constraint: that is stated once.
+    @Test func aRowThatIsBroughtBackWithoutItsEditIsBroughtBackOnce() throws {
+        let scene = try CutScene()
+        let (hq, antalya, own) = (try scene.replica("hq"), try scene.replica("antalya"), try scene.replica("own"))
+        try scene.write(hq, "INSERT INTO notes(id, title) VALUES ('h1', 'of hq'), ('h2', 'mine')")
+        try scene.pull(antalya, from: hq)
+        try scene.write(antalya, "DELETE FROM notes WHERE id = 'h1'")
+        try scene.write(antalya, "UPDATE notes SET title = 'void' WHERE id = 'h2'")
+        try scene.pull(own, from: antalya)
+        try own.execute("CREATE UNIQUE INDEX added ON notes(title)")
+        try scene.write(own, "INSERT INTO notes(id, title) VALUES ('h1', 'mine')")
+        try hq.addRosterRecords([scene.revocation(antalya, accepting: 0)])
+        try own.addRosterRecords(hq.rosterRecords())
+        #expect(try own.noteRow("h1")?.first == Value("of hq") && own.noteRow("h2")?.first == Value("mine"))
+        #expect(try own.notices().map(\.kind) == [.notWrittenAgain, .rewound])
+        #expect(try own.waitingEdits() == [])
+        let stated = try own.vectors().applied[own.origin]
+        #expect(stated == SequenceNumber(1))
+        for round in 0..<3 {
+            try scene.write(hq, "INSERT INTO links(id) VALUES (?)", [Value("l\(round)")])
+            try scene.pull(own, from: hq)
+            try own.seal()
+        }
+        #expect(try own.vectors().applied[own.origin] == stated)
+        try scene.meet([hq, own])
+        try scene.expectAgreement([hq, own])
+    }
+
+    /// What nobody would have written again comes free: own work that it had won over, and that still waits for its row, does not
+    /// come over it.
+    @Test func whatComesFreeStandsOverWhatItHadWonOver() throws {
+        let scene = try CutScene()
+        let (hq, own) = (try scene.replica("hq"), try scene.replica("own"))
+        let (antalya, bursa) = (try scene.replica("antalya"), try scene.replica("bursa"))
+        let izmir = try scene.replica("izmir")
+        try scene.write(bursa, "INSERT INTO notes(id, title) VALUES ('b1', 'void')")
+        try scene.write(antalya, "INSERT INTO notes(id, title) VALUES ('a1', 'of antalya')")
+        for sender in [antalya, bursa] { try scene.pull(own, from: sender) }
+        try scene.pull(izmir, from: antalya)
+        try scene.write(own, "UPDATE notes SET title = 'mine' WHERE id = 'a1'")
+        try scene.write(izmir, "UPDATE notes SET title = 'theirs' WHERE id = 'a1'")
+        try scene.pull(own, from: izmir)
+        #expect(try own.noteRow("a1")?.first == Value("theirs"))
+        try own.addRosterRecords([
+            scene.revocation(antalya, accepting: 0), scene.revocation(bursa, accepting: 0),
+            scene.revocation(izmir, accepting: 1),
+        ])
+        #expect(try own.noteRow("a1") == nil)
+        #expect(try own.waitingEdits() == [WaitingEdit(table: "notes", id: RowID("a1"), field: "title")])
+        try own.addRosterRecords([scene.revocation(antalya, accepting: 1)])
+        #expect(try own.noteRow("a1")?.first == Value("theirs"))
+        #expect(try own.waitingEdits() == [])
+        try scene.meet([hq, own])
+        try scene.expectAgreement([hq, own])
+    }
 }

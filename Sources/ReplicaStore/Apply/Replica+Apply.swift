@@ -156,6 +156,7 @@ final class Batch {
             }
         }
         try takeHeld()
+        if cutsChanged, report.changeSets > 0 { try SetAsideCollector.drop(whatLostIn: transaction) }
         try transaction.passOverJournals()
         report.rewritten = try SetAsideEdits.writeAgain(transaction, key: replica.key)
         report.conflicts = try shownConflicts() - shownBefore
@@ -210,25 +211,22 @@ final class Batch {
 
     /// Applies under a savepoint: what a constraint of this schema forbids is held, and leaves nothing behind.
     private func attempt(_ changeSet: ProvenChangeSet, from peer: NodeID?) throws -> Applier.Outcome {
-        try writer.execute("SAVEPOINT change_set")
+        func undoes(_ error: any Error) -> Bool { error is ApplyViolation || SQLError.isConstraint(error) }
         do {
-            let outcome = try applier.apply(changeSet, from: peer)
-            try writer.execute("RELEASE change_set")
-            return outcome
+            return try writer.savepoint(undoneBy: undoes) { try applier.apply(changeSet, from: peer) }
         } catch let error as SQLError where error.isConstraint {
-            try undo()
+            try forget()
             // Another row may be what forbids it, so it is tried again whatever happens.
             return .hold(
                 .schemaDiffers, "a constraint of this schema forbids it: \(error.message)", until: .anything)
         } catch let violation as ApplyViolation {
-            try undo()
+            try forget()
             throw violation
         }
     }
 
-    private func undo() throws {
-        try writer.execute("ROLLBACK TO change_set")
-        try writer.execute("RELEASE change_set")
+    /// What is remembered of the file may be of what was undone.
+    private func forget() throws {
         transaction = try EngineTransaction(writer, now: transaction.now)
         applier = makeApplier()
     }

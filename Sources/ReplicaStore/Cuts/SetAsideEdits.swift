@@ -145,6 +145,28 @@ struct SetAsideCollector {
         }
     }
 
+    /// Drops edits that wait and that lost to what came free since: what was nobody's to write again counts as it stands now.
+    static func drop(whatLostIn transaction: EngineTransaction) throws {
+        let writer = transaction.writer
+        let waiting = try writer.query(
+            "SELECT DISTINCT table_number, id, field, origin, seq FROM sync_set_aside_edits WHERE NOT with_insert")
+        guard !waiting.isEmpty else { return }
+        var own = Self(transaction, try ValueIndex(transaction, rows: [:]), cuts: transaction.cuts, first: [:])
+        try HeldStore.forEachTakenBack(writer) { own.take($1, $2, from: $3, held: $0) }
+        for row in waiting {
+            guard let number = row[0].integer, case .text(let id) = row[1], let field = row[2].integer,
+                let origin = row[3].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[4].integer
+            else { throw ReplicaError.damaged("sync_set_aside_edits") }
+            guard let table = transaction.tables.first(where: { $0.number == number }) else { continue }
+            let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+            let winner = try own.winner(Register(table: number, id: RowID(bytes: id), field: field), table)
+            guard let winner, winner.dot != dot else { continue }
+            try writer.execute(
+                "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ? AND field = ? AND NOT with_insert",
+                [row[0], row[1], row[2]])
+        }
+    }
+
     /// Of what this node itself wrote nothing is void: what a fork cuts off of it is its own work all the same.
     ///
     /// - Parameter withOrphans: what is set aside of a node that is revoked may win too. Its author, who is out, does not write it
@@ -262,27 +284,75 @@ enum SetAsideEdits {
         guard try writer.integer("SELECT 1 FROM sync_set_aside_edits LIMIT 1") != nil else { return 0 }
         var rows = try transaction.tables.sorted { $0.number < $1.number }.flatMap { try writable($0, writer) }
         guard !rows.isEmpty else { return 0 }
-        // What triggers do not capture first: switching them makes SQLite compile every statement anew. What a constraint forbids
-        // that somebody added to a table waits until it does not.
-        rows = try rows.filter { row in
-            try !row.isAlive || writer.unlessForbidden { try restore(row.id, row.table, transaction) } != nil
-        }
-        let written = try writer.capturing {
-            try rows.filter { row in
-                try writer.unlessForbidden { try writeAgain(row.id, row.table, transaction) } ?? false
+        var forbidden: [Forbidden] = []
+        func attempt(_ row: Row, _ body: () throws -> Bool) throws -> Bool {
+            do {
+                return try writer.savepoint(undoneBy: SQLError.isConstraint, body)
+            } catch let error as SQLError where error.isConstraint {
+                forbidden.append(Forbidden(row: row, cause: error.message))
+                return false
             }
         }
-        guard !written.isEmpty else { return 0 }
+        // What triggers do not capture first: switching them makes SQLite compile every statement anew.
+        let restored = try rows.filter { row in
+            try row.isAlive && attempt(row) { try restore(row.id, row.table, transaction) }
+        }
+        rows = rows.filter { row in !forbidden.contains { $0.row.isSame(as: row) } }
+        let written = try writer.capturing {
+            try rows.filter { row in
+                try attempt(row) { try writeAgain(row.id, row.table, transaction) }
+            }
+        }
+        if !forbidden.isEmpty { try giveUp(forbidden, transaction) }
+        guard !restored.isEmpty || !written.isEmpty else { return 0 }
         let sealer = try Sealer(transaction, key: key)
         try sealer.sealAll()
         return sealer.report.changes
     }
 
+    private struct Row {
+        let id: RowID
+        let table: CompiledTable
+        let isAlive: Bool
+
+        func isSame(as other: Self) -> Bool { id == other.id && table.number == other.table.number }
+    }
+
+    /// A row of which a constraint forbids what is to be written again.
+    private struct Forbidden {
+        let row: Row
+        let cause: String
+    }
+
+    /// What somebody's constraint forbids is not tried for ever: by the time that it is gone others may have written over what this
+    /// node did. It is held, and the operator is told where.
+    private static func giveUp(_ forbidden: [Forbidden], _ transaction: EngineTransaction) throws {
+        let writer = transaction.writer
+        var dots: Set<Dot> = []
+        for row in forbidden.map(\.row) {
+            let place: [Value] = [.integer(row.table.number), .text(row.id.bytes)]
+            dots.formUnion(
+                try writer.query(
+                    "SELECT DISTINCT origin, seq FROM sync_set_aside_edits WHERE table_number = ? AND id = ?", place
+                ).compactMap { row in
+                    guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer
+                    else { return nil }
+                    return Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
+                })
+            try writer.execute("DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ?", place)
+        }
+        let first = forbidden[0]
+        let change = dots.min { ($0.origin, $0.sequence) < ($1.origin, $1.sequence) }
+        let others = forbidden.count == 1 ? "" : " and \((forbidden.count - 1).of("row")) more"
+        try ReplicaNotice.add(
+            .notWrittenAgain,
+            "A cut took back what this node had written to \(first.row.table.name) \(first.row.id)\(others), and it cannot be written again: a constraint that somebody added to the table forbids it (\(first.cause)). It is held, not lost: \(change.map { "`syncnode held show \($0)`" } ?? "`syncnode held`") shows it. See whether the constraint should go (`DROP INDEX`), and write it anew.",
+            at: transaction.now, in: writer)
+    }
+
     /// The rows of a table that can be dealt with now. Fields of a row that nobody brings any more wait for good: they cost each
     /// batch a look, and no more.
-    private static func writable(_ table: CompiledTable, _ writer: Writer) throws -> [(
-        id: RowID, table: CompiledTable, isAlive: Bool
-    )] {
+    private static func writable(_ table: CompiledTable, _ writer: Writer) throws -> [Row] {
         try writer.query(
             """
             SELECT id, max(CASE WHEN field = ?1 THEN value END) FROM sync_set_aside_edits AS edit WHERE table_number = ?2
@@ -291,17 +361,18 @@ enum SetAsideEdits {
             """, [.integer(CompiledField.existence), .integer(table.number)]
         ).map { row in
             guard case .text(let id) = row[0] else { throw ReplicaError.damaged("sync_set_aside_edits") }
-            return (RowID(bytes: id), table, row[1] == .integer(1))
+            return Row(id: RowID(bytes: id), table: table, isAlive: row[1] == .integer(1))
         }
     }
 
     /// Brings a row back that is deleted here, with its values as they were. One that is there is stated to be there all the same: a
     /// delete that was overwritten, and comes later, must lose to it still.
-    private static func restore(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws {
+    private static func restore(_ id: RowID, _ table: CompiledTable, _ transaction: EngineTransaction) throws -> Bool {
         let store = try transaction.store(table)
-        guard let state = try store.find(id), try store.wasInserted(state) else { return }
+        guard let state = try store.find(id), try store.wasInserted(state) else { return false }
         if !state.alive { try store.raise(id, row: state.row) }
         try store.journalUndelete(id, at: transaction.now)
+        return true
     }
 
     /// One row, with triggers on: inserted, then its fields, then deleted, as far as this node had done so.

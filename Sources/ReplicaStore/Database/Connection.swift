@@ -76,17 +76,17 @@ public final class Writer: Reader {
 
     /// Runs statements under a savepoint.
     ///
-    /// - Returns: nil where a constraint forbids one of them: then nothing is left of them.
-    func unlessForbidden<T>(_ body: () throws -> T) throws -> T? {
-        try execute("SAVEPOINT unless_forbidden")
+    /// - Parameter undoes: errors that leave nothing of them; after any other the whole transaction is void.
+    func savepoint<T>(undoneBy undoes: (any Error) -> Bool, _ body: () throws -> T) throws -> T {
+        try execute("SAVEPOINT attempt")
         do {
             let result = try body()
-            try execute("RELEASE unless_forbidden")
+            try execute("RELEASE attempt")
             return result
-        } catch let error as SQLError where error.isConstraint {
-            try execute("ROLLBACK TO unless_forbidden")
-            try execute("RELEASE unless_forbidden")
-            return nil
+        } catch  where undoes(error) {
+            try execute("ROLLBACK TO attempt")
+            try execute("RELEASE attempt")
+            throw error
         }
     }
 

@@ -16,6 +16,7 @@ public struct SQLError: Error, CustomStringConvertible, Sendable {
 
     public var primaryCode: Int32 { code & 0xff }
     public var isConstraint: Bool { primaryCode == SQLITE_CONSTRAINT }
+    static func isConstraint(_ error: any Error) -> Bool { (error as? SQLError)?.isConstraint == true }
     public var isFull: Bool { primaryCode == SQLITE_FULL }
     public var isReadOnly: Bool { primaryCode == SQLITE_READONLY }
     public var isBusy: Bool { primaryCode == SQLITE_BUSY }

@@ -65,18 +65,25 @@ enum Declaration {
 
     /// The name that change sets use, of the one that is noted.
     static func fieldName(_ noted: String) -> String {
-        String(noted.prefix { $0 != "\n" })
+        String(decoding: noted.utf8.prefix { $0 != lineFeed }, as: UTF8.self)
     }
 
     /// Columns in one text: a space between them, or, where another schema's names have spaces, a line for each.
     static func columnList(_ columns: [String]) -> String {
-        columns.contains { $0.contains(" ") } ? columns.map { $0 + "\n" }.joined() : columns.joined(separator: " ")
+        columns.contains { $0.utf8.contains(space) }
+            ? columns.map { $0 + "\n" }.joined() : columns.joined(separator: " ")
     }
 
     /// The columns of such a list.
     static func columns(in list: String) -> [String] {
-        list.split(separator: list.contains("\n") ? "\n" : " ").map(String.init)
+        list.utf8.split(separator: list.utf8.contains(lineFeed) ? lineFeed : space).map {
+            String(decoding: $0, as: UTF8.self)
+        }
     }
+
+    // Bytes: a letter may join with what stands before it into one character of a string.
+    private static let space = UInt8(ascii: " ")
+    private static let lineFeed = UInt8(ascii: "\n")
 
     // MARK: One table
 

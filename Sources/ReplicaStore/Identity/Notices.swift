@@ -20,6 +20,8 @@ public struct ReplicaNotice: Sendable, Hashable {
         case rewound
         /// The disk changed something that was held, so it was dropped, and peers send it again.
         case heldDamaged = "held_damaged"
+        /// A cut took back what this node wrote, and a constraint that somebody added to a table forbids to write it again.
+        case notWrittenAgain = "not_written_again"
     }
     public let number: Int64
     public let at: WallClock
