@@ -57,9 +57,7 @@ public final class NodeService: Service {
             listen, context: { context }, limits: Self.limits, group: MultiThreadedEventLoopGroup.singleton,
             onFailure: { [self] address, error in failures.note("no session", address, error, logger) },
             accept: { [self] link in await answer(link) })
-        try await BlockingWork.run { [node, endpoint = reachable(listener.endpoint)] in
-            try node.replica.setNote("served_at", to: endpoint.description)
-        }
+        await note(reachable(listener.endpoint))
         ready(listener.endpoint)
         let stampsAhead = try await BlockingWork.run { [self] in
             try tellNotices()
@@ -97,6 +95,23 @@ public final class NodeService: Service {
         logger.info("stopped")
     }
 
+    /// Where it serves, for whoever is invited. Another program that holds the replica, or a disk that is full, is no reason not to
+    /// serve.
+    private func note(_ endpoint: Endpoint) async {
+        let noting = Task {
+            try await BlockingWork.run { [node] in
+                try node.replica.setNote("served_at", to: endpoint.description)
+            }
+        }
+        do {
+            if try await noting.value(within: Self.patience) != nil { return }
+            logger.warning("cannot write down yet where it serves", metadata: ["address": "\(endpoint)"])
+        } catch {
+            logger.warning(
+                "cannot write down where it serves", metadata: ["address": "\(endpoint)", "error": "\(error)"])
+        }
+    }
+
     /// Strangers never take the last descriptor: without one a service could not write down what it is about to send.
     private static var limits: TransportLimits {
         var limits = TransportLimits()
@@ -121,11 +136,11 @@ public final class NodeService: Service {
             return
         }
         guard let frames = sessions.enter(peer.nodeID) else {
-            logger.warning(
-                "too many sessions", metadata: ["peer": "\(peer.name)", "limit": "\(SessionBoard.sessionsOfPeer)"])
             let notice = ErrorNotice(
                 code: .busy, message: "\(SessionBoard.sessionsOfPeer) sessions of this node are open",
                 retryAfterMilliseconds: 10_000)
+            failures.note(
+                "too many sessions of \(peer.name):", link.remoteAddress, NodeError(.busy, notice.message), logger)
             // It is refused, whether or not it hears so.
             try? await link.send([.error(notice)])
             await link.close()
@@ -197,7 +212,7 @@ public final class NodeService: Service {
         // Admission was asked when the peer showed its certificate: it may have been revoked since.
         sessions.enforce(node.roster, at: node.clock())
         let result = try await driver.run()
-        let failure = Node.failure(of: result.ending)
+        let failure = node.failure(of: result)
         if let failure {
             logger.warning("session ended", metadata: ["peer": "\(name)", "cause": "\(failure.message)"])
         } else {
@@ -363,7 +378,7 @@ public final class NodeService: Service {
             // A live session ends by a break or a restart: that it lasted shows that the way is good.
             if Monotonic.now >= began.advanced(byMilliseconds: Self.goodSessionMilliseconds) { backoff.succeeded() }
             guard !result.ending.isRewound else { return backoff.again() }
-            guard let failure = Node.failure(of: result.ending) else {
+            guard let failure = node.failure(of: result) else {
                 backoff.succeeded()
                 return 1_000
             }
@@ -375,7 +390,7 @@ public final class NodeService: Service {
         } catch let error as ReplicaError where error.code == .closed {
             return 0
         } catch {
-            let failure = Node.failure(of: error)
+            let failure = node.failure(of: error)
             failures.note("no session", target.endpoint.description, error, logger)
             do {
                 try await node.record(target, reached ?? target.node, failure)

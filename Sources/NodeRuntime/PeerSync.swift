@@ -32,7 +32,7 @@ public struct PeerSyncFailure: Sendable, Hashable {
     public let kind: Kind
     public let message: String
     /// What kind of trouble it was, where it was this node's.
-    public enum Trouble: Sendable, Hashable { case busy, damaged, other }
+    public enum Trouble: Sendable, Hashable { case busy, damaged, noPeer, other }
     public let trouble: Trouble
 
     public init(kind: Kind, message: String, trouble: Trouble = .other) {
@@ -112,31 +112,61 @@ extension Node {
             let clockWasInDoubt = try await BlockingWork.run { [replica] in
                 try replica.clockDoubtMilliseconds() != nil
             }
-            var (peer, ending) = try await dialUntilSettled(target, mode: mode, event: event, into: &result.summary)
-            if clockWasInDoubt, mode.send, ending == .completed {
+            var outcome = try await dialUntilSettled(target, mode: mode, event: event, into: &result)
+            if clockWasInDoubt, mode.send, outcome.ending == .completed {
                 // The peer has said what time it is: edits that waited for that go now.
-                (peer, ending) = try await dialUntilSettled(target, mode: mode, event: event, into: &result.summary)
+                outcome = try await dialUntilSettled(target, mode: mode, event: event, into: &result)
             }
-            result.node = peer
-            result.name = name(of: peer)
-            result.failure = Self.failure(of: ending)
-            try await record(target, peer, result.failure)
+            result.failure = failure(of: outcome)
         } catch {
-            let failure = failure(of: error)
-            result.failure = failure
-            // The failure itself is what the caller must hear of; that it could not be written down comes second.
-            try? await record(target, target.node, failure)
+            result.failure = failure(of: error)
+        }
+        do {
+            try await record(target, result.node, result.failure)
+        } catch {
+            // How it ended is what the caller must hear of; that it could not be written down comes second.
+            result.failure = result.failure ?? failure(of: error)
         }
         result.durationMilliseconds = (Monotonic.now.microseconds - began.microseconds) / 1000
         return result
     }
 
-    /// Why an exchange failed, with the file where it was the replica's.
+    /// Why an exchange failed; with the file where it was the replica's.
     func failure(of error: any Error) -> PeerSyncFailure {
-        guard let error = error as? SQLError else { return Self.failure(of: error) }
-        return PeerSyncFailure(
-            kind: .local, message: error.explained(at: replica.path),
-            trouble: error.isBusy ? .busy : error.isCorrupt ? .damaged : .other)
+        func local(_ trouble: PeerSyncFailure.Trouble) -> PeerSyncFailure {
+            let message = (error as? SQLError)?.explained(at: replica.path)
+            return PeerSyncFailure(kind: .local, message: message ?? "\(error)", trouble: trouble)
+        }
+        let refused = PeerSyncFailure(kind: .refused, message: "\(error)")
+        switch error {
+        case let error as SQLError: return local(error.isBusy ? .busy : error.isCorrupt ? .damaged : .other)
+        case let error as ReplicaError:
+            switch error.code {
+            case .refused: return refused
+            case .busy, .closed: return local(.busy)
+            case .damaged, .fork: return local(.damaged)
+            case .absent, .exists, .notAReplica, .tooNew, .schema, .input, .noKey, .inputOutput: return local(.other)
+            }
+        case let error as NodeError:
+            switch error.code {
+            case .refused: return refused
+            case .noPeer: return local(.noPeer)
+            case .busy: return local(.busy)
+            case .usage, .unusable: return local(.other)
+            }
+        case let error as TrustError: return error.isRefusal ? refused : local(.other)
+        case let error as TransportError:
+            return PeerSyncFailure(kind: error.isRefusal ? .refused : .unreachable, message: error.description)
+        case is CancellationError:
+            return PeerSyncFailure(
+                kind: .interrupted, message: "Stopped before the peer was reached; nothing was exchanged.")
+        default: return local(.other)
+        }
+    }
+
+    /// Why a session did not do what it was for; nil where it did.
+    func failure(of outcome: SessionResult) -> PeerSyncFailure? {
+        outcome.failure.map { failure(of: $0) } ?? Self.failure(of: outcome.ending)
     }
 
     /// Writes down how an attempt ended, for `lag`.
@@ -153,25 +183,27 @@ extension Node {
     /// this nothing honest happens in one exchange.
     static let greatestRewinds = 8
 
-    /// - Parameter summary: what was done so far, also where a later session does not come about.
+    /// - Parameter result: given what was done so far and by whom, also where a later session does not come about.
     private func dialUntilSettled(
         _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void,
-        into summary: inout SessionSummary
-    ) async throws -> (NodeID, SessionEnding) {
+        into result: inout PeerSyncResult
+    ) async throws -> SessionResult {
         var rewinds = 0
         while true {
-            let (peer, outcome) = try await dialAndRun(target, mode: mode, event: event)
-            summary += outcome.summary
+            let outcome = try await dialAndRun(target, mode: mode, event: event)
+            result.node = outcome.peer
+            result.name = name(of: outcome.peer)
+            result.summary += outcome.summary
             rewinds += 1
             guard outcome.ending.isRewound || outcome.leavesMore, rewinds <= Self.greatestRewinds else {
-                return (peer, outcome.ending)
+                return outcome
             }
         }
     }
 
     private func dialAndRun(
         _ target: SyncTarget, mode: SyncMode, event: @escaping @Sendable (SessionEvent) -> Void
-    ) async throws -> (NodeID, SessionResult) {
+    ) async throws -> SessionResult {
         try await BlockingWork.run { [store] in try store.prepareToDial() }
         let link = try await dial(target)
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
@@ -179,8 +211,7 @@ extension Node {
             node: self, link: link, peer: peer, role: .dialling(mode),
             logger: Logger(label: "syncnode.session") { _ in SwiftLogNoOpLogHandler() },
             observer: SessionDriver.Observer(event: event))
-        let outcome = try await driver.run()
-        return (peer, outcome)
+        return try await driver.run()
     }
 
     /// Dials, and writes down whose address it proved to be.
@@ -252,18 +283,6 @@ extension Node {
         case .timedOut(let timer):
             PeerSyncFailure(kind: .unreachable, message: "The peer did not answer in time (\(timer)).")
         case .disconnected(let reason): PeerSyncFailure(kind: .unreachable, message: "The connection broke: \(reason)")
-        }
-    }
-
-    static func failure(of error: any Error) -> PeerSyncFailure {
-        switch error {
-        case let error as TransportError:
-            PeerSyncFailure(kind: error.isRefusal ? .refused : .unreachable, message: error.description)
-        case let error as NodeError: PeerSyncFailure(kind: .refused, message: error.description)
-        case let error as TrustError: PeerSyncFailure(kind: .refused, message: error.description)
-        case is CancellationError:
-            PeerSyncFailure(kind: .interrupted, message: "Stopped before the peer was reached; nothing was exchanged.")
-        default: PeerSyncFailure(kind: .local, message: "\(error)")
         }
     }
 }

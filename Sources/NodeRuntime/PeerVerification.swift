@@ -80,7 +80,7 @@ extension Node {
             } catch let ended as SessionEnded {
                 result.outcome = .failed(ended.failure)
             } catch {
-                result.outcome = .failed(Self.failure(of: error))
+                result.outcome = .failed(failure(of: error))
             }
             switch result.outcome {
             case .equal, .differs, .failed: break
@@ -121,6 +121,10 @@ extension Node {
         guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
         result.node = peer
         result.name = name(of: peer)
+        defer {
+            result.bytesSent += link.bytesSent
+            result.bytesReceived += link.bytesReceived
+        }
         let (events, end) = AsyncStream.makeStream(of: SessionEvent.self)
         let mode = syncing ? SyncMode.sync : SyncMode(receive: false, send: false)
         let driver = SessionDriver(
@@ -149,7 +153,7 @@ extension Node {
                 return
             }
             throw SessionEnded(
-                failure: Self.failure(of: outcome.ending)
+                failure: failure(of: outcome)
                     ?? PeerSyncFailure(kind: .interrupted, message: "The peer left before it was done."))
         } catch {
             driver.stop()
@@ -159,7 +163,5 @@ extension Node {
         }
         driver.stop()
         _ = try await session.value
-        result.bytesSent += link.bytesSent
-        result.bytesReceived += link.bytesReceived
     }
 }

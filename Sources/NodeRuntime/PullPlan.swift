@@ -74,6 +74,8 @@ extension Node {
             let intake = RehearsalIntake(applied: applied)
             let link = try await dial(target)
             guard let peer = link.peer?.nodeID else { preconditionFailure("an exchange link has a proven peer") }
+            result.node = peer
+            result.name = name(of: peer)
             let driver = SessionDriver(
                 node: self, link: link, peer: peer, role: .dialling(.pull),
                 logger: Logger(label: "syncnode.plan") { _ in SwiftLogNoOpLogHandler() }, observer: .init(),
@@ -81,11 +83,9 @@ extension Node {
             let outcome = try await driver.run()
             // The roster is taken in whatever else is only planned; what it cuts off goes first.
             if outcome.ending.isRewound, attempts > 0 { return await plan(with: target, attempts: attempts - 1) }
-            result.node = peer
-            result.name = name(of: peer)
             result.summary = outcome.summary
             let isPartial = intake.isFull && outcome.ending != .completed
-            if !isPartial { result.failure = Self.failure(of: outcome.ending) }
+            if !isPartial { result.failure = failure(of: outcome) }
             let rehearsal = try await BlockingWork.run { [self] in
                 try replica.rehearse(intake.changeSets, from: peer, authors: refreshRoster())
             }

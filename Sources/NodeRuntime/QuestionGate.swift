@@ -5,13 +5,16 @@
 
 actor QuestionGate {
     private var isTaken = false
-    private var waiting: [CheckedContinuation<Void, Never>] = []
+    private var waiting: [(number: UInt64, turn: CheckedContinuation<Void, any Error>)] = []
+    private var last: UInt64 = 0
     /// A question that took longer is not rested for longer: others wait, too.
     private static let longestRest = Duration.seconds(10)
 
     /// Runs `body` in its turn; its result is not delayed.
+    ///
+    /// - Throws: `CancellationError` where the task is cancelled before its turn.
     func run<T: Sendable>(_ body: @Sendable () async throws -> T) async throws -> T {
-        await enter()
+        try await enter()
         let began = ContinuousClock.now
         defer {
             let rest = min(ContinuousClock.now - began, Self.longestRest)
@@ -23,16 +26,31 @@ actor QuestionGate {
         return try await body()
     }
 
-    private func enter() async {
+    private func enter() async throws {
         guard isTaken else {
             isTaken = true
             return
         }
-        await withCheckedContinuation { waiting.append($0) }
+        last += 1
+        let number = last
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (turn: CheckedContinuation<Void, any Error>) in
+                guard !Task.isCancelled else { return turn.resume(throwing: CancellationError()) }
+                waiting.append((number, turn))
+            }
+        } onCancel: {
+            Task { await giveUp(number) }
+        }
+    }
+
+    /// Whoever has left keeps no place, and nothing of its session, here.
+    private func giveUp(_ number: UInt64) {
+        guard let place = waiting.firstIndex(where: { $0.number == number }) else { return }
+        waiting.remove(at: place).turn.resume(throwing: CancellationError())
     }
 
     private func leave() {
-        guard waiting.isEmpty else { return waiting.removeFirst().resume() }
+        guard waiting.isEmpty else { return waiting.removeFirst().turn.resume() }
         isTaken = false
     }
 }

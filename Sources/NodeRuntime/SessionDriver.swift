@@ -17,6 +17,8 @@ struct SessionResult: Sendable {
     let peer: NodeID
     var ending: SessionEnding
     var summary: SessionSummary
+    /// What went wrong on this side, where it could not go on.
+    var failure: (any Error)?
 
     /// It came some way, and another session goes on from there.
     var leavesMore: Bool {
@@ -50,6 +52,10 @@ final class SessionDriver: Sendable {
     private let staysToAsk: Bool
     /// Ends what is being read for the peer when the session has ended.
     private let hasEnded = Atomic(false)
+    /// The peer's last, which waits for its turn or is answered.
+    private let peerQuestion = Mutex<Task<Void, Never>?>(nil)
+    /// What went wrong first on this side.
+    private let failure = Mutex<(any Error)?>(nil)
     /// As many bytes of the peer as had come at the last look.
     private let heardBytes = Atomic<UInt64>(0)
     private let observation = Mutex(PendingObservation())
@@ -181,6 +187,7 @@ final class SessionDriver: Sendable {
             if session.isClosed { break }
         }
         hasEnded.store(true, ordering: .relaxed)
+        peerQuestion.withLock { $0 }?.cancel()
         outboxEnd.finish()
         let farewell = Task { [link] in
             try await Task.sleep(for: .seconds(Self.farewellSeconds))
@@ -197,6 +204,7 @@ final class SessionDriver: Sendable {
         }
         await finishObservation()
         inboxEnd.finish()
+        if case .failed = result?.ending { result?.failure = failure.withLock { $0 } }
         if case .disconnected = result?.ending, let refusal = refusal.withLock({ $0 }) {
             result?.ending = .peerError(ErrorNotice(code: .refused, message: refusal))
         }
@@ -317,9 +325,7 @@ final class SessionDriver: Sendable {
         }
         guard let answer else { preconditionFailure("only what the store answers is asked of it") }
         if isRevoked { refuse(ErrorNotice(code: .refused, message: "this node was revoked")) }
-        if let failure = answer.failure {
-            logger.error("the replica failed", metadata: ["error": "\(failure)"])
-        }
+        if let failure = answer.failure { note(failure, "the replica failed") }
         for input in answer.inputs { inboxEnd.yield(input) }
     }
 
@@ -329,9 +335,14 @@ final class SessionDriver: Sendable {
         if rehearsal.isFull { inboxEnd.yield(.stop) }
     }
 
+    private func note(_ failure: any Error, _ what: String) {
+        logger.error("\(what)", metadata: ["error": "\(failure)"])
+        self.failure.withLock { $0 = $0 ?? failure }
+    }
+
     /// Reads what a peer asks for, in its turn.
     private func compare(_ question: ComparisonQuestion) {
-        Task {
+        let task = Task {
             do {
                 let answer = try await node.questions.run { [self] in
                     await BlockingWork.run { [self] in
@@ -339,14 +350,14 @@ final class SessionDriver: Sendable {
                     }
                 }
                 guard let answer else { return }
-                if let failure = answer.failure {
-                    logger.error("cannot compare with the peer", metadata: ["error": "\(failure)"])
-                }
+                if let failure = answer.failure { note(failure, "cannot compare with the peer") }
                 for input in answer.inputs { inboxEnd.yield(input) }
             } catch {
                 // The session ended while it waited for its turn.
             }
         }
+        // One at a time: the session sees to it.
+        peerQuestion.withLock { $0 = task }
     }
 
     private func set(_ timer: SessionTimer, _ deadline: Uptime) {

@@ -16,6 +16,8 @@ public final class SessionStore: Sendable {
     /// Whose word on the roster counts.
     public let authority: AuthorityCertificate
     private let knownRoster: Mutex<KnownRoster>
+    /// Held while the roster is read again.
+    private let reading = Mutex(())
 
     private struct KnownRoster {
         /// The replica's, when it was read.
@@ -65,12 +67,16 @@ public final class SessionStore: Sendable {
     func rosterDigest() throws -> [UInt8] { try refreshed().digest }
 
     private func refreshed() throws -> KnownRoster {
-        let mark = try replica.rosterMark()
-        if let current = knownRoster.withLock({ $0.mark == mark ? $0 : nil }) { return current }
-        let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
-        let known = KnownRoster(mark: mark, roster: merge.roster, forks: try replica.forks())
-        knownRoster.withLock { $0 = known }
-        return known
+        // One after the other, so that no older one takes the place of a newer; and the mark first, so that what comes between it and
+        // the records is read again.
+        try reading.withLock { _ in
+            let mark = try replica.rosterMark()
+            if let current = knownRoster.withLock({ $0.mark == mark ? $0 : nil }) { return current }
+            let merge = Roster(authority: authority).merging(records: try replica.rosterRecords())
+            let known = KnownRoster(mark: mark, roster: merge.roster, forks: try replica.forks())
+            knownRoster.withLock { $0 = known }
+            return known
+        }
     }
 
     /// What peers are sent: certificates and revocations, and then fork proofs, whose signers stand in the former; and the digest

@@ -80,12 +80,12 @@ extension SessionStore {
             return StoreAnswer(
                 inputs: [.refuse(ErrorNotice(code: .malformed, message: error.description))], failure: nil)
         } catch {
-            return StoreAnswer(inputs: [.refuse(Self.notice(of: error))], failure: error)
+            return StoreAnswer(inputs: [.failed(Self.notice(of: error))], failure: error)
         }
     }
 
     private func answering(
-        _ failed: (any Error) -> SessionInput = { .refuse(SessionStore.notice(of: $0)) },
+        _ failed: (any Error) -> SessionInput = { .failed(SessionStore.notice(of: $0)) },
         _ body: () throws -> [SessionInput]
     ) -> StoreAnswer {
         do {

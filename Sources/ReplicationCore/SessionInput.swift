@@ -58,6 +58,8 @@ public enum SessionInput: Sendable {
     case stop
     /// This side will not, or no longer, have that peer.
     case refuse(ErrorNotice)
+    /// The store cannot do what was asked of it.
+    case failed(ErrorNotice)
 }
 
 /// Change sets, changes and bytes that were really exchanged.

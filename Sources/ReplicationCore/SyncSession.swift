@@ -183,6 +183,7 @@ public struct SyncSession: Sendable {
         case .transportClosed(let reason): transportClosed(reason)
         case .stop: stop()
         case .refuse(let notice): end(.refused(notice), telling: notice)
+        case .failed(let notice): end(.failed(notice), telling: notice)
         }
     }
 

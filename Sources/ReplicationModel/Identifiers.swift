@@ -120,8 +120,10 @@ public struct SequenceNumber: Hashable, Comparable, Sendable, CustomStringConver
     public let rawValue: UInt64
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
     public static let zero = SequenceNumber(0)
-    public var next: SequenceNumber { SequenceNumber(rawValue + 1) }
-    public var previous: SequenceNumber { SequenceNumber(rawValue - 1) }
+    /// The one after it; of the greatest, which nothing but a damaged disk has, itself.
+    public var next: SequenceNumber { rawValue == .max ? self : SequenceNumber(rawValue + 1) }
+    /// The one before it; of zero, itself.
+    public var previous: SequenceNumber { rawValue == 0 ? self : SequenceNumber(rawValue - 1) }
     public var description: String { String(rawValue) }
     public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

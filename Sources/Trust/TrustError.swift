@@ -60,6 +60,11 @@ public struct TrustError: Error, Hashable, Sendable {
     }
 }
 
+extension TrustError {
+    /// Whether somebody did not let it be done, and nothing is wrong here.
+    public var isRefusal: Bool { [.expired, .alreadyUsed, .wrongProof, .refused].contains(code) }
+}
+
 extension TrustError: CustomStringConvertible {
     /// One line for people.
     public var description: String { "cannot \(operation) \(object): \(cause); \(nextStep)" }

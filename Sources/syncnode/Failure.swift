@@ -101,10 +101,10 @@ extension Syncnode {
 
     private static func status(trust error: TrustError) -> ExitStatus {
         switch error.code {
+        case _ where error.isRefusal: .refused
         case .notFound, .exposedFile: .configuration
         case .alreadyExists, .invalidName: .usage
         case .malformed, .mismatch: .badData
-        case .expired, .alreadyUsed, .wrongProof, .refused: .refused
         default: .inputOutput
         }
     }

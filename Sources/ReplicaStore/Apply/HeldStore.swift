@@ -314,15 +314,21 @@ enum HeldStore {
         at time: WallClock, released: Set<Dot>, cutsChanged: Bool, _ reader: Reader
     ) throws -> [Int64] {
         let declared = try Settings.value("declared", reader) ?? .null
-        var due = try reader.query(
+        // Two queries: of a union SQLite would read everything that is held, twice, in its order.
+        let ripe = try reader.query(
+            "SELECT origin, seq, number FROM sync_held WHERE release_at <= ?", [.integer(time.milliseconds)])
+        let untried = try reader.query(
             """
-            SELECT origin, seq, number FROM sync_held WHERE release_at <= ?1 UNION
             SELECT origin, seq, number FROM sync_held
-                WHERE release_at IS NULL AND waits_origin IS NULL AND (tried_under IS NULL OR tried_under <> ?2)
-                AND (?3 OR cause NOT IN ('revoked', 'forked'))
-            ORDER BY origin, seq
-            """, [.integer(time.milliseconds), declared, .integer(cutsChanged ? 1 : 0)]
-        ).compactMap(\.values[2].integer)
+            WHERE release_at IS NULL AND waits_origin IS NULL AND (tried_under IS NULL OR tried_under <> ?1)
+            AND (?2 OR cause NOT IN ('revoked', 'forked'))
+            """, [declared, .integer(cutsChanged ? 1 : 0)])
+        var due = try (ripe + untried).map { row in
+            guard let origin = row[0].bytes.flatMap({ Origin(bytes: $0) }), let sequence = row[1].integer,
+                let number = row[2].integer
+            else { throw ReplicaError.damaged("sync_held") }
+            return (origin: origin, sequence: sequence, number: number)
+        }.sorted { ($0.origin, $0.sequence) < ($1.origin, $1.sequence) }.map(\.number)
         for dot in released.sorted(by: { ($0.sequence, $0.origin) < ($1.sequence, $1.origin) }) {
             let number = try reader.integer(
                 "SELECT number FROM sync_held WHERE origin = ? AND seq = ?", .blob(dot.origin.bytes),

@@ -105,6 +105,7 @@ final class Batch {
     private let leftOut: Set<Origin>
     private let released: Set<Dot>
     private let cutsChanged: Bool
+    private let orphaned: Set<Dot>
     private var transaction: EngineTransaction
     private var heldOrigins: Set<Origin>
     private lazy var applier = makeApplier()
@@ -116,9 +117,10 @@ final class Batch {
     /// - Parameters:
     ///   - leftOut: what builds on these origins is held, and is no gap.
     ///   - cutsChanged: what is held beyond a cut is tried again.
+    ///   - orphaned: what cuts took back of revoked nodes, and may come free now.
     init(
         _ writer: Writer, replica: Replica, peer: NodeID?, leftOut: Set<Origin> = [], released: Set<Dot> = [],
-        cutsChanged: Bool = false
+        cutsChanged: Bool = false, orphaned: Set<Dot> = []
     ) throws {
         self.writer = writer
         self.replica = replica
@@ -126,6 +128,7 @@ final class Batch {
         self.leftOut = leftOut
         self.released = released
         self.cutsChanged = cutsChanged
+        self.orphaned = orphaned
         transaction = try replica.engineTransaction(writer)
         try Sealer(transaction, key: replica.key).sealAll()
         heldOrigins = try HeldStore.origins(writer)
@@ -156,7 +159,9 @@ final class Batch {
             }
         }
         try takeHeld()
-        if cutsChanged, report.changeSets > 0 { try SetAsideCollector.drop(whatLostIn: transaction) }
+        if !orphaned.isEmpty, report.changeSets > 0 {
+            try SetAsideCollector.drop(whatLostTo: orphaned, in: transaction)
+        }
         try transaction.passOverJournals()
         report.rewritten = try SetAsideEdits.writeAgain(transaction, key: replica.key)
         report.conflicts = try shownConflicts() - shownBefore

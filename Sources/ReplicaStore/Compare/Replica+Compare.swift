@@ -83,7 +83,7 @@ struct ContentReader {
         }
         let names = OriginNames(try OriginBook(reader))
         self.tables = Dictionary(
-            uniqueKeysWithValues: try tables.map {
+            firstOf: try tables.map {
                 ($0.name, try RowItems($0, fields[$0.name] ?? [], reader, names))
             })
         ledger = LedgerItems(tables, fields, reader, names)

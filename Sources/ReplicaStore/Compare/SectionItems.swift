@@ -18,7 +18,7 @@ protocol SectionItems {
 /// Origins by the numbers that this replica gave them.
 struct OriginNames {
     private let names: [Int64: Origin]
-    init(_ book: OriginBook) { names = Dictionary(uniqueKeysWithValues: book.records.map { ($0.number, $0.origin) }) }
+    init(_ book: OriginBook) { names = Dictionary(firstOf: book.records.map { ($0.number, $0.origin) }) }
 
     /// A version as it is kept; nil where it does not read as one.
     func version(_ stamp: Int64, _ origin: Int64, _ sequence: Int64) -> Version? {
@@ -137,7 +137,7 @@ struct LedgerItems: SectionItems {
     init(
         _ tables: [CompiledTable], _ fields: [String: [CompiledField]], _ reader: Reader, _ names: OriginNames
     ) {
-        self.tables = Dictionary(uniqueKeysWithValues: tables.map { ($0.number, $0) })
+        self.tables = Dictionary(firstOf: tables.map { ($0.number, $0) })
         var numbers: [Int64: [Int64: String]] = [:]
         for table in tables {
             numbers[table.number, default: [:]][CompiledField.existence] = LoggedContents.existenceName

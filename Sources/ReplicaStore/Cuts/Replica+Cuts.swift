@@ -74,7 +74,7 @@ extension Replica {
 
     private func newest(_ proofs: [ForkProof]) throws -> [ForkProof] {
         guard !proofs.isEmpty else { return [] }
-        let known = Dictionary(uniqueKeysWithValues: try forks().map { ($0.proof.fork.origin, $0.proof) })
+        let known = Dictionary(firstOf: try forks().map { ($0.proof.fork.origin, $0.proof) })
         return try proofs.map { try lowered($0) }.filter { proof in
             known[proof.fork.origin].map { proof.precedes($0) } ?? true
         }

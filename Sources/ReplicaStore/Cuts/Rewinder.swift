@@ -30,6 +30,8 @@ final class Rewinder {
     private let replica: Replica
     private let now: WallClock
     private var result = Rewind()
+    /// What earlier cuts took back of revoked nodes.
+    private var orphaned: Set<Dot> = []
 
     init(_ writer: Writer, _ replica: Replica) {
         self.writer = writer
@@ -59,7 +61,7 @@ final class Rewinder {
                 )
             }
         }
-        let report = try Batch(writer, replica: replica, peer: nil, cutsChanged: true).run([])
+        let report = try Batch(writer, replica: replica, peer: nil, cutsChanged: true, orphaned: orphaned).run([])
         result.released = report.changeSets
         result.rewritten = report.rewritten
         if result.isRewound { try ReplicaNotice.add(.rewound, notice(first, transaction), at: now, in: writer) }
@@ -157,6 +159,7 @@ final class Rewinder {
     ) throws -> SetAsideCollector {
         var own = SetAsideCollector(before, index, cuts: before.cuts, first: first)
         try HeldStore.forEachTakenBack(writer) { own.take($1, $2, from: $3, held: $0) }
+        orphaned = own.orphaned
         return own
     }
 

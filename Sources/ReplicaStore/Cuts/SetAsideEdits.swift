@@ -51,6 +51,8 @@ struct SetAsideCollector {
     private var others: [Register: Version] = [:]
     /// The same of what nobody writes again, for its author is revoked.
     private var orphans: [Register: Version] = [:]
+    /// The change sets that these are of.
+    private(set) var orphaned: Set<Dot> = []
 
     /// - Parameters:
     ///   - transaction: as it was before the rewind.
@@ -88,6 +90,7 @@ struct SetAsideCollector {
                             others[register] = max(others[register] ?? version, version)
                         } else {
                             orphans[register] = max(orphans[register] ?? version, version)
+                            orphaned.insert(header.dot)
                         }
                         return
                     }
@@ -146,7 +149,9 @@ struct SetAsideCollector {
     }
 
     /// Drops edits that wait and that lost to what came free since: what was nobody's to write again counts as it stands now.
-    static func drop(whatLostIn transaction: EngineTransaction) throws {
+    ///
+    /// - Parameter orphaned: the change sets that nobody would have written again before.
+    static func drop(whatLostTo orphaned: Set<Dot>, in transaction: EngineTransaction) throws {
         let writer = transaction.writer
         let waiting = try writer.query(
             "SELECT DISTINCT table_number, id, field, origin, seq FROM sync_set_aside_edits WHERE NOT with_insert")
@@ -160,7 +165,7 @@ struct SetAsideCollector {
             guard let table = transaction.tables.first(where: { $0.number == number }) else { continue }
             let dot = Dot(origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
             let winner = try own.winner(Register(table: number, id: RowID(bytes: id), field: field), table)
-            guard let winner, winner.dot != dot else { continue }
+            guard let winner, winner.dot != dot, orphaned.contains(winner.dot) else { continue }
             try writer.execute(
                 "DELETE FROM sync_set_aside_edits WHERE table_number = ? AND id = ? AND field = ? AND NOT with_insert",
                 [row[0], row[1], row[2]])

@@ -240,3 +240,8 @@ struct Statement {
             message: message ?? String(cString: sqlite3_errmsg(connection)), sql: statement.sql)
     }
 }
+
+extension Dictionary {
+    /// Of what is read from a file: where a disk makes two of one key, the first stands, and `verify` says what is wrong.
+    init(firstOf pairs: some Sequence<(Key, Value)>) { self.init(pairs, uniquingKeysWith: { first, _ in first }) }
+}

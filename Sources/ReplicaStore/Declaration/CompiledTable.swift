@@ -38,7 +38,7 @@ final class CompiledTable: Sendable {
         self.columns = columns
         self.affinities = affinities
         self.fields = fields
-        fieldsByName = Dictionary(uniqueKeysWithValues: fields.enumerated().map { ($1.name, $0) })
+        fieldsByName = Dictionary(firstOf: fields.enumerated().map { ($1.name, $0) })
         var fieldOfColumn = [Int](repeating: 0, count: columns.count)
         for (index, field) in fields.enumerated() {
             for position in field.positions { fieldOfColumn[position] = index }

@@ -31,7 +31,7 @@ enum Declaration {
         ).compactMap { $0[0].string }
         let types = try reader.query("SELECT name, type FROM pragma_table_info(?)", [Value(name)])
         let affinities = Dictionary(
-            uniqueKeysWithValues: types.map {
+            firstOf: types.map {
                 ($0[0].string ?? "", ColumnAffinity(declaredType: $0[1].string ?? ""))
             })
         let fields = try fields(of: number, reader, declared: true).map { field in

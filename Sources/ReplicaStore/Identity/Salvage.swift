@@ -241,7 +241,7 @@ private struct SalvagePlan {
         _ origin: Int64, after sent: SequenceNumber, _ table: CompiledTable, _ rows: inout [RowID: Wanted]
     ) throws {
         let store = try old.transaction.store(table)
-        let names = Dictionary(uniqueKeysWithValues: table.fields.map { ($0.number, $0.name) })
+        let names = Dictionary(firstOf: table.fields.map { ($0.number, $0.name) })
         let numbers = [CompiledField.existence] + table.fields.map(\.number)
         for row in try old.transaction.writer.query(
             """

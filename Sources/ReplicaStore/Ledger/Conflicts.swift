@@ -131,7 +131,7 @@ struct ConflictReader {
         self.reader = reader
         origins = try OriginBook(reader)
         let tables = try Declaration.load(reader)
-        self.tables = Dictionary(uniqueKeysWithValues: tables.map { ($0.number, $0) })
+        self.tables = Dictionary(firstOf: tables.map { ($0.number, $0) })
         var fields: [Int64: CompiledField] = [:]
         for table in tables {
             for field in table.fields + (try Declaration.fields(of: table.number, reader, declared: false)) {

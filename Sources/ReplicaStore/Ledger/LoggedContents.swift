@@ -1,6 +1,6 @@
 // What a change set in the log wrote to one register: asked for only where writes conflict.
 //
-// Invariant: at most a few decoded change sets are held at once.
+// Invariant: what is held decoded is of a few MiB of the log at most, and what was asked for last.
 
 internal import ReplicationModel
 internal import ReplicationWire
@@ -37,10 +37,13 @@ final class LoggedContents {
         }
     }
 
-    /// A body of 1 MiB decodes to some tens of megabytes at worst.
-    private static let limit = 8
+    /// Of bodies: one of 1 MiB decodes to some tens of megabytes at worst. The many writes of one field, each in a change set of its
+    /// own, stay all the same.
+    private static let bytesLimit = 8 << 20
     private let reader: Reader
-    private var decoded: [Dot: Decoded] = [:]
+    private var decoded: [Dot: (changeSet: Decoded, bytes: Int, lastUse: Int)] = [:]
+    private var decodedBytes = 0
+    private var uses = 0
 
     init(_ reader: Reader) { self.reader = reader }
 
@@ -97,16 +100,30 @@ final class LoggedContents {
     }
 
     private func decoded(_ dot: Dot) throws -> Decoded? {
-        if let known = decoded[dot] { return known }
+        uses += 1
+        if let known = decoded[dot] {
+            decoded[dot]?.lastUse = uses
+            return known.changeSet
+        }
         let statement = try reader.prepare(
             "SELECT body FROM sync_change_sets WHERE origin = (SELECT number FROM sync_origins WHERE origin = ?) AND seq = ?"
         )
         statement.bind(1, blob: dot.origin.bytes)
         statement.bind(2, Int64(bitPattern: dot.sequence.rawValue))
         guard let body = try statement.first({ statement.bytes(0) }) else { return nil }
-        if decoded.count >= Self.limit { decoded.removeAll() }
         let result = Decoded(try ChangeSetCodec.decode(kept: body, "\(dot) in the log"))
-        decoded[dot] = result
+        if decodedBytes + body.count > Self.bytesLimit { makeRoom() }
+        decoded[dot] = (result, body.count, uses)
+        decodedBytes += body.count
         return result
+    }
+
+    /// Half of it at once, so that looking for what is oldest costs nothing by the write.
+    private func makeRoom() {
+        for (dot, entry) in decoded.sorted(by: { $0.value.lastUse < $1.value.lastUse }) {
+            guard decodedBytes > Self.bytesLimit / 2 else { return }
+            decoded[dot] = nil
+            decodedBytes -= entry.bytes
+        }
     }
 }

@@ -142,7 +142,7 @@ struct LargeValues {
 
     init(_ reader: Reader, tables: [CompiledTable], origins: OriginBook) {
         self.reader = reader
-        self.tables = Dictionary(uniqueKeysWithValues: tables.map { ($0.name, $0) })
+        self.tables = Dictionary(firstOf: tables.map { ($0.name, $0) })
         self.origins = origins
     }
 

@@ -178,7 +178,7 @@ extension Replica {
     public func observe(_ words: [NodeID: SecondHand]) throws {
         guard !words.isEmpty else { return }
         let (known, now) = (try peers(), clock())
-        let before = Dictionary(uniqueKeysWithValues: known.map { ($0.node, $0.secondHand?.at) })
+        let before = Dictionary(firstOf: known.map { ($0.node, $0.secondHand?.at) })
         let news = words.filter { node, word in
             guard node != self.node else { return false }
             // What a clock that ran ahead has dated stands in nobody's way.

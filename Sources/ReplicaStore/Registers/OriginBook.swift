@@ -55,7 +55,7 @@ final class OriginBook {
     }
 
     var applied: VersionVector {
-        VersionVector(Dictionary(uniqueKeysWithValues: records.map { ($0.origin, $0.applied) }))
+        VersionVector(Dictionary(firstOf: records.map { ($0.origin, $0.applied) }))
     }
 
     var heads: Heads {

@@ -151,7 +151,7 @@ extension Verification {
         }
         let version = Version(stamp: stamp, origin: origin, sequence: SequenceNumber(UInt64(bitPattern: sequence)))
         guard !distrusted.contains(version.dot) else { return }
-        let names = Dictionary(uniqueKeysWithValues: (fields[table.number] ?? [:]).values.map { ($0.number, $0.name) })
+        let names = Dictionary(firstOf: (fields[table.number] ?? [:]).values.map { ($0.number, $0.name) })
         for field in numbers {
             let name =
                 field == CompiledField.existence ? LoggedContents.existenceName : names[field] ?? "number \(field)"

@@ -152,6 +152,7 @@ extension Simulation {
         tallies.count("released-by-operator", held.count)
         let report = try work(node, "releases everything") { try $0.replica.releaseHeld(Set(held.map(\.dot))) }
         if let violation = report?.violation { throw SimulationViolation("\(node.name) releases: \(violation)") }
+        node.releases += 1
         changed(node)
     }
 

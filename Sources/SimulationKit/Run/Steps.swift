@@ -113,7 +113,10 @@ extension Simulation {
         }
         let (callerExchange, calleeExchange) = (ExchangeState(), ExchangeState())
         let dialling = try work(node, "prepares to dial") { store in
+            let before = try store.replica.vectors().applied
             try store.prepareToDial()
+            let came = try store.replica.vectors().applied.entries.filter { $0.value > before[$0.key] }.keys
+            if came.contains(where: { $0.node != node.id }) { node.releases += 1 }
             try store.meet(other.certificate)
             return try store.begin(callerExchange, with: other.id)
         }

@@ -170,7 +170,8 @@ enum PeerVerifying {
         for found in result.differences {
             let one = difference(found, result.name, node)
             lines.append(
-                terminal.styled("✗ ", .red) + "\(one.table) \(printableLine(one.row)) \(one.field ?? ""): \(one.what).")
+                terminal.styled("✗ ", .red)
+                    + "\(one.table) \(printableLine(one.row)) \(printableLine(one.field ?? "")): \(one.what).")
             lines.append("  \(one.nextStep)")
         }
         for one in result.notCompared {

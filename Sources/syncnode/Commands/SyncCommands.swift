@@ -145,6 +145,7 @@ enum PeerExchange {
             switch failure.trouble {
             case .busy: throw CommandFailure(.tryAgain, text)
             case .damaged: throw CommandFailure(.badData, text)
+            case .noPeer: throw CommandFailure(.noInput, text)
             case .other: throw CommandFailure(.inputOutput, text)
             }
         }
