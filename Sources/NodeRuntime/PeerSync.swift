@@ -221,7 +221,7 @@ extension Node {
         guard let peer = link.peer else { preconditionFailure("an exchange link has a proven peer") }
         guard peer.nodeID != id else {
             await link.close()
-            throw NodeError(.noPeer, "\(target.endpoint) is this node itself.")
+            throw NodeError(.refused, "\(target.endpoint) is this node itself.")
         }
         if let expected = target.node, expected != peer.nodeID, target.name != target.endpoint.description {
             let seen = peer.name
