@@ -30,7 +30,10 @@ final class PeerAsker {
         var question = ComparisonQuestion(vector: vector)
         var sections: [ComparisonSection] = []
         result.notCompared = []
-        let declared = try await BlockingWork.run { [node] in try node.replica.comparisonDeclarations() }
+        let (declared, parked) = try await BlockingWork.run { [node] in
+            (try node.replica.comparisonDeclarations(), try node.replica.status().parked)
+        }
+        if parked > 0 { result.notCompared.append("\(parked.of("value")) of fields that are not declared here") }
         if schemaDiffers {
             question.wantsDeclarations = true
             guard let (_, theirs) = try await peerAnswer(question, applied, &result) else { return }

@@ -135,7 +135,7 @@ public struct RangeComparison: Sendable {
                 }
                 next += compare(question.range, boundaries, ours, theirs)
             case (.items, .items(let ours, let more), .items(let theirs, let moreThere)):
-                compare(question.range, ours, theirs, isCut: more || moreThere)
+                compare(question.range, ours, theirs, more: more, moreThere: moreThere)
             case (.parts(let keys), .parts(let ours), .parts(let theirs)):
                 guard theirs.count == keys.count, ours.count == keys.count else {
                     throw Violation(.malformed, "parts that were not asked for")
@@ -168,14 +168,16 @@ public struct RangeComparison: Sendable {
     }
 
     private mutating func compare(
-        _ range: ComparisonRange, _ ours: [ItemFingerprint], _ theirs: [ItemFingerprint], isCut: Bool
+        _ range: ComparisonRange, _ ours: [ItemFingerprint], _ theirs: [ItemFingerprint], more: Bool, moreThere: Bool
     ) {
-        isCutShort = isCutShort || isCut
+        isCutShort = isCutShort || more || moreThere
         let here = Dictionary(ours.map { ($0.key, $0.fingerprint) }) { first, _ in first }
         let there = Dictionary(theirs.map { ($0.key, $0.fingerprint) }) { first, _ in first }
         let keys = Set(here.keys).union(there.keys).sorted { $0.lexicographicallyPrecedes($1) }
-        // Of a list that was cut off, the other side's tail says nothing.
-        let end = isCut ? lesser(ours.last?.key, theirs.last?.key) : nil
+        // What stands after the end of a list that was cut off is not known of that side.
+        let ends = [(ours, more), (theirs, moreThere)].filter(\.1).map { $0.0.last?.key }
+        guard !ends.contains(nil) else { return }
+        let end = ends.compactMap { $0 }.min { $0.lexicographicallyPrecedes($1) }
         for key in keys where here[key] != there[key] {
             if let end, end.lexicographicallyPrecedes(key) { break }
             guard differences.count + differing.count < Self.differenceLimit else {
@@ -190,12 +192,6 @@ public struct RangeComparison: Sendable {
                         section: range.section, key: key, part: nil, kind: here[key] == nil ? .onlyThere : .onlyHere))
             }
         }
-    }
-
-    /// The lesser of two last keys; nil where a side lists nothing at all, and so all of the other's counts.
-    private func lesser(_ a: [UInt8]?, _ b: [UInt8]?) -> [UInt8]? {
-        guard let a, let b else { return nil }
-        return a.lexicographicallyPrecedes(b) ? a : b
     }
 
     private mutating func compare(

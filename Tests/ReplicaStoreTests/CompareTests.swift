@@ -71,6 +71,42 @@ import Testing
             "(row)", key: "l2", in: .table("links"), after: "UPDATE sync_rows_links SET alive = 3 WHERE id = 'l2'")
     }
 
+    /// A row that is deleted by all that was written, and stands in the table all the same.
+    @Test func aDeletedRowThatIsBackInTheTableIsNamed() throws {
+        try expect(
+            "(row)", key: "l1", in: .table("links"), after: "INSERT INTO links(id, target) VALUES ('l1', 'x')")
+    }
+
+    /// What was lost is the same, whether its value came or was superseded on the way.
+    @Test func aLostValueThatDidNotArriveIsNoDifference() throws {
+        let workspace = try TestWorkspace()
+        let (a, c) = (try workspace.replica("a"), try workspace.replica("c"))
+        let (with, without) = (try workspace.replica("with"), try workspace.replica("without"))
+        func apply(_ changeSet: SealedChangeSet, to replica: Replica) throws {
+            #expect(try replica.apply([changeSet], from: nil, authors: workspace.authors).violation == nil)
+        }
+        func first() throws -> SealedChangeSet {
+            try #require(try a.outgoing(lackedBy: VersionVector(), maximumBytes: .max).changeSets.first).sealed
+        }
+        try a.execute("INSERT INTO notes(id, title, body) VALUES ('n1', 'of a', ?)", [large("lost")])
+        try a.seal()
+        try apply(first(), to: with)
+        try a.execute("UPDATE notes SET body = 'superseded'")
+        try a.seal()
+        try apply(first(), to: without)
+        #expect(try without.status().awaiting == 1)
+        workspace.clock.advance(10_000)
+        try c.execute("INSERT INTO notes(id, title, body) VALUES ('n1', 'of c', 'of c')")
+        for replica in [with, without] { try workspace.pull(replica, from: c) }
+        #expect(try with.vectors().applied == without.vectors().applied)
+        #expect(try with.conflictCount() > 0)
+        #expect(try with.ledgerText() != without.ledgerText(), "one has the value that was lost")
+        #expect(try differences(with, without) == [] && differences(without, with) == [])
+        // What is there is compared all the same.
+        try with.damage("UPDATE sync_conflict_values SET value = 'forged' WHERE length(value) > 100")
+        #expect(try differences(with, without).map(\.part) == ["values"])
+    }
+
     @Test func theLedgerAndTheLogAreCompared() throws {
         let workspace = try TestWorkspace()
         let (a, b) = try equals(workspace)

@@ -1,4 +1,5 @@
 // Values and names that this schema would not keep as they were signed: kept beside the table, and nobody waits for them.
+import ReplicationCore
 import ReplicationModel
 import Testing
 import Trust
@@ -66,6 +67,18 @@ import Trust
             try expectAlike([a, b], workspace)
             #expect(try a.misfits().isEmpty && a.noteRow("f1") == [Value(""), Value("settled")])
         }
+    }
+
+    /// What stands beside a table is compared like what stands in it.
+    @Test func aMisfitThatADiskChangedIsADifference() throws {
+        let workspace = try TestWorkspace()
+        let (a, b) = (try workspace.replica("a"), try workspace.replica("b"))
+        var forger = Forger(workspace.authors)
+        let bad = forger.write(.insert, "notes", "f1", [("body", .integer(7))], at: workspace.stamp(-4))
+        for replica in [a, b] { _ = try replica.apply([bad], from: nil, authors: workspace.authors) }
+        #expect(try a.misfits().count == 1 && differences(a, b) == [])
+        try b.damage("UPDATE sync_parked SET value = 8")
+        #expect(try differences(a, b).map(\.part) == ["body"] && differences(b, a).map(\.part) == ["body"])
     }
 
     /// Who writes under the name of a column that is yet to come spoils one value, and no column: whoever learns of the column

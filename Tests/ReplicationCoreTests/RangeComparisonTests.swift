@@ -156,6 +156,42 @@ extension Array {
         #expect(try run(empty, empty).comparison.differences.isEmpty)
     }
 
+    /// A side whose list was cut off says nothing of what comes after its end, and all of what comes before.
+    @Test func aListThatWasCutOffSaysNothingOfWhatFollows() throws {
+        func item(_ key: String) -> ItemFingerprint {
+            ItemFingerprint(key: Array(key.utf8), fingerprint: Identifier128(high: 0, low: 1))
+        }
+        func differences(_ ours: [String], _ theirs: [String], more: Bool, moreThere: Bool) throws -> [String] {
+            var comparison = RangeComparison([.ledger])
+            guard case .cut(let requests) = comparison.next() else { return ["no cut"] }
+            comparison.cut(requests.map { _ in [] })
+            guard case .ask(let ranges) = comparison.next() else { return ["no question"] }
+            func counted(_ count: UInt64) -> [RangeAnswer] {
+                ranges.map { _ in
+                    .fingerprints([
+                        RangeFingerprint(count: count, fingerprint: Identifier128(high: 0, low: count))
+                    ])
+                }
+            }
+            try comparison.took(here: counted(3), there: counted(5))
+            guard case .ask(let lists) = comparison.next(), lists.map(\.detail) == [.items] else { return ["no list"] }
+            try comparison.took(
+                here: [.items(ours.map(item), more: more)], there: [.items(theirs.map(item), more: moreThere)])
+            #expect(comparison.isCutShort == (more || moreThere))
+            return comparison.differences.map { "\(String(decoding: $0.key, as: UTF8.self)) \($0.kind)" }
+        }
+        #expect(try differences(["a", "z"], [], more: false, moreThere: true) == [])
+        #expect(try differences([], ["a"], more: true, moreThere: false) == [])
+        // This side's list is whole: what the other lists after its end is at the other alone.
+        #expect(
+            try differences(["a"], ["b", "c"], more: false, moreThere: true) == [
+                "a onlyHere", "b onlyThere", "c onlyThere",
+            ])
+        #expect(try differences(["b", "z"], ["a", "b"], more: false, moreThere: true) == ["a onlyThere"])
+        #expect(
+            try differences(["b", "z"], ["a", "b"], more: false, moreThere: false) == ["a onlyThere", "z onlyHere"])
+    }
+
     @Test func whereEverythingDiffersAHundredAreNamed() throws {
         let here = SortedItems(count: 20_000)
         var there = here

@@ -14,6 +14,8 @@ final class RowItems: SectionItems {
     private let columns: String
     private let buried: Statement
     private let versionsOfRow: Statement
+    /// Of which some row's value stands beside the table.
+    private let misfits: Set<Int64>
     private var buffer = CanonicalBytes()
 
     init(_ table: CompiledTable, _ fields: [CompiledField], _ reader: Reader, _ names: OriginNames) throws {
@@ -22,6 +24,7 @@ final class RowItems: SectionItems {
         self.reader = reader
         self.names = names
         shapes = ShapeBook(reader)
+        misfits = try Parking.misfitFields(reader).intersection(fields.map(\.number))
         let list = fields.flatMap(\.columns).map { ", t.\"\($0)\"" }.joined()
         columns = list
         buried = try reader.prepare("SELECT 1\(list) FROM \"sync_graveyard_\(table.name)\" t WHERE id = ?")
@@ -154,13 +157,23 @@ final class RowItems: SectionItems {
             part(name, start..<middle, middle..<buffer.bytes.count, all.last)
         }
         try add(LoggedContents.existenceName, CompiledField.existence, isInserted: row.shape != nil) {
-            buffer.append(UInt64(bitPattern: row.alive))
+            // Deleted by all that was written, and in the table all the same.
+            let isBack = row.alive == 0 && row.statement.integer(Self.firstColumn - 1) == 1
+            buffer.append(isBack ? 2 : UInt64(bitPattern: row.alive))
         }
         try withValues(of: row) { statement, first in
             var column = first
             for field in fields {
                 let isInserted = try row.shape.map { try shapes.contains(field.number, in: $0) } ?? false
+                let beside =
+                    misfits.contains(field.number)
+                    ? try Parking.values(of: field, row: row.row, of: table, reader) : nil
                 try add(field.name, field.number, isInserted: isInserted) {
+                    if let beside {
+                        for value in beside { buffer.append(ChangeSetBuilder.cell(value)) }
+                        column += Int32(field.columns.count)
+                        return
+                    }
                     for _ in field.columns {
                         if let statement {
                             buffer.append(statement.cell(column))

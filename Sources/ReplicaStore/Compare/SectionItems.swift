@@ -133,6 +133,7 @@ struct LedgerItems: SectionItems {
     private let fields: [Int64: [Int64: String]]
     private let reader: Reader
     private let names: OriginNames
+    private let contents: LoggedContents
 
     init(
         _ tables: [CompiledTable], _ fields: [String: [CompiledField]], _ reader: Reader, _ names: OriginNames
@@ -146,6 +147,7 @@ struct LedgerItems: SectionItems {
         self.fields = numbers
         self.reader = reader
         self.names = names
+        contents = LoggedContents(reader)
     }
 
     func keys(from: [UInt8], to: [UInt8]) -> (sql: String, arguments: [Value]) {
@@ -196,12 +198,19 @@ struct LedgerItems: SectionItems {
             entry.append(UInt64(bitPattern: statement.integer(8)))
             entry.append(UInt64(bitPattern: statement.integer(9)))
             let lost = names.version(statement.integer(5), statement.integer(6), statement.integer(7))
+            func signed() throws -> [Cell] {
+                guard let lost, case .text(let id)? = id,
+                    case .cells(let cells)? = try contents.readable(
+                        lost, table: table.name, id: RowID(bytes: id), field: field)?.content
+                else { return [] }
+                return cells
+            }
             let parts = [
                 ItemPart(
                     name: "entry", value: entry.fingerprint, versions: fingerprint(of: lost.map { [$0] } ?? []),
                     current: lost),
                 ItemPart(
-                    name: "values", value: try values(statement.integer(1)), versions: fingerprint(of: []),
+                    name: "values", value: try values(statement.integer(1), signed), versions: fingerprint(of: []),
                     current: lost),
                 try witnesses(statement.integer(1)),
             ]
@@ -215,14 +224,25 @@ struct LedgerItems: SectionItems {
         return bytes.fingerprint
     }
 
-    private func values(_ conflict: Int64) throws -> Identifier128 {
+    /// What was lost is one thing, whether or not all its values arrived: one that did not stands as its author signed it.
+    private func values(_ conflict: Int64, _ signed: () throws -> [Cell]) throws -> Identifier128 {
         let statement = try reader.prepare(
-            "SELECT absent, value FROM sync_conflict_values WHERE conflict = ? ORDER BY ordinal")
+            "SELECT ordinal, absent, value FROM sync_conflict_values WHERE conflict = ? ORDER BY ordinal")
         statement.bind(1, conflict)
-        var bytes = CanonicalBytes()
+        var cells: [(ordinal: Int64, cell: Cell?)] = []
         try statement.forEach {
-            bytes.append(UInt8(truncatingIfNeeded: statement.integer(0)))
-            bytes.append(statement.cell(1))
+            cells.append((statement.integer(0), statement.integer(1) == 0 ? statement.cell(2) : nil))
+        }
+        let written = cells.contains { $0.cell == nil } ? try signed() : []
+        var bytes = CanonicalBytes()
+        for (ordinal, cell) in cells {
+            if let cell {
+                bytes.append(cell)
+            } else if let place = Int(exactly: ordinal), written.indices.contains(place) {
+                bytes.append(written[place])
+            } else {
+                bytes.append(UInt8(0xee))
+            }
         }
         return bytes.fingerprint
     }

@@ -106,10 +106,23 @@ final class Ledger {
             "SELECT stamp, origin, seq, differs FROM sync_conflict_witnesses WHERE conflict = ?")
         present.bind(1, conflict)
         try present.forEach { known[try version(present, 0)] = present.integer(3) == 1 }
-        try writer.execute("DELETE FROM sync_conflict_witnesses WHERE conflict = ?", [.integer(conflict)])
+        // What stays is left as it is: of a field that one side writes often and the other wrote once, there are many.
+        let gone = Set(known.keys).subtracting(witnesses)
+        for witness in gone.sorted() {
+            try writer.execute(
+                "DELETE FROM sync_conflict_witnesses WHERE conflict = ? AND stamp = ? AND origin = ?",
+                [
+                    .integer(conflict), .integer(witness.stamp.rawValue),
+                    .integer(try origins.number(of: witness.origin)),
+                ])
+        }
         var shown = false
         for witness in witnesses {
-            let other = try known[witness] ?? differs(witness)
+            if let other = known[witness] {
+                shown = shown || other
+                continue
+            }
+            let other = try differs(witness)
             shown = shown || other
             try writer.execute(
                 "INSERT INTO sync_conflict_witnesses(conflict, stamp, origin, seq, differs) VALUES (?, ?, ?, ?, ?)",

@@ -145,6 +145,10 @@ struct VerifyCommand: AsyncParsableCommand {
             var text = made + Terminal.output.styled("Sound.", .green, .bold) + " Checked \(counts)."
             if report.unsealed > 0 { text += " \(report.unsealed.of("edit")) not sealed yet." }
             if report.awaiting > 0 { text += " Catching up: \(report.awaiting.of("value")) still to come." }
+            if report.uncheckedRegisters > 0 {
+                text +=
+                    " Whether conflicts are missing was not looked through for \(report.uncheckedRegisters.of("field")) with 64 writes or more."
+            }
             return text
         }
         return made
