@@ -29,6 +29,8 @@ public enum Doctor {
     }
 
     private static let day: Int64 = 86_400_000
+    /// A replica takes a new origin when it was restored, copied or moved: so often something is set up wrongly.
+    private static let manyOrigins = 100
 
     /// - Parameter open: opens the node.
     public static func examine(_ directory: String, open: () throws -> Node) -> [Check] {
@@ -108,6 +110,16 @@ public enum Doctor {
     /// What happened to the replica that the operator has not dismissed.
     private static func origin(_ node: Node) throws -> Check {
         let notices = try node.replica.notices()
+        let own = try node.replica.vectors().applied.entries.keys.count { $0.node == node.id }
+        if own >= manyOrigins {
+            return Check(
+                name: "origin", state: .watch,
+                finding:
+                    "this node has written under \(own) origins; past \(Limits.originsOfNode) no peer takes what it writes any more",
+                remedy:
+                    "See why it is taken for restored, copied or moved again and again: in a container, keep the data directory and /etc/machine-id from one start to the next. Before the limit is reached, join as a new node."
+            )
+        }
         guard let last = notices.last else {
             return Check(
                 name: "origin", state: .well, finding: "writes as \(try node.replica.origin)", remedy: "")

@@ -84,4 +84,29 @@ import Testing
     @Test func aDeletedStoryThatAnotherTookInIsShown() throws {
         #expect(try shown([Self.story, "DELETE FROM notes"], [Self.story], at: (60, 0)) == ["(row)=-"])
     }
+
+    /// A key is made of 64 bits that a writer can work on: two conflicts with one key are no reason to hold anybody's work.
+    @Test func twoLostWritesWithOneKeyHoldNobodysWork() throws {
+        let scene = try CutScene()
+        let (a, b) = (try scene.replica("a"), try scene.replica("b"))
+        let (c, d) = (try scene.replica("c"), try scene.replica("d"))
+        func write(_ id: String) throws {
+            for replica in [a, b] {
+                try scene.write(replica, "INSERT INTO notes(id, title) VALUES (?, hex(randomblob(8)))", [Value(id)])
+            }
+        }
+        try write("r1")
+        for sender in [a, b] { try scene.pull(c, from: sender) }
+        #expect(try c.conflicts().map(\.row) == [RowID("r1")])
+        try write("r2")
+        for sender in [a, b] { try scene.pull(d, from: sender) }
+        let second = try #require(try d.conflicts().first { $0.row == RowID("r2") })
+        try c.damage("UPDATE sync_conflicts SET key = ?", [Value(second.key)])
+        for sender in [a, b] { try scene.pull(c, from: sender) }
+        #expect(try c.held().isEmpty && c.vectors().applied == d.vectors().applied)
+        let conflicts = try c.conflicts()
+        #expect(Set(conflicts.map(\.row)) == [RowID("r1"), RowID("r2")] && Set(conflicts.map(\.key)) == [second.key])
+        try c.accept(conflicts[0])
+        #expect(try c.conflictCount() == 0)
+    }
 }

@@ -181,6 +181,20 @@ enum Schema {
         UPDATE sync_tables SET definition = ifnull(
             (SELECT sql FROM sqlite_master WHERE type = 'table' AND sqlite_master.name = sync_tables.name), '');
         """,
+        """
+        -- A key is no constraint: who goes to great lengths makes two lost writes with one, and would have others' work held for it.
+        CREATE TABLE sync_conflicts_2(
+            number INTEGER PRIMARY KEY, key TEXT NOT NULL, table_number INTEGER NOT NULL, row INTEGER NOT NULL,
+            field INTEGER NOT NULL, stamp INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
+            has_successor INTEGER NOT NULL, shown INTEGER NOT NULL);
+        INSERT INTO sync_conflicts_2(number, key, table_number, row, field, stamp, origin, seq, has_successor, shown)
+            SELECT number, key, table_number, row, field, stamp, origin, seq, has_successor, shown FROM sync_conflicts;
+        DROP TABLE sync_conflicts;
+        ALTER TABLE sync_conflicts_2 RENAME TO sync_conflicts;
+        CREATE INDEX sync_conflicts_by_key ON sync_conflicts(key, stamp, seq);
+        CREATE INDEX sync_conflicts_by_register ON sync_conflicts(table_number, row, field);
+        CREATE INDEX sync_conflicts_shown ON sync_conflicts(shown) WHERE shown;
+        """,
     ]
 
     /// The tables that stand beside each replicated table.
