@@ -1,6 +1,7 @@
 // Copied and moved replicas, and marks that are lost, damaged or a step behind: a new origin in time, and no more often.
 import Foundation
 import ReplicationModel
+import Synchronization
 import Testing
 import Trust
 
@@ -206,5 +207,43 @@ import Trust
         }
         #expect(Set(try replicas.map { try $0.origin }).count == 1)
         try replicas[0].expectNotices(.markLost)
+    }
+
+    /// Another process seals one edit after another, each before what a peer is to be sent has been read: it is sent all the
+    /// same, and so is a copy made.
+    @Test(.timeLimit(.minutes(2))) func whoGoesOnSealingKeepsNobodyWaiting() throws {
+        let workspace = try TestWorkspace()
+        let (node, a) = try MarkedNode.make("a", in: workspace)
+        let text = String(repeating: "x", count: 40_000)
+        for number in 0..<100 { try a.note("n\(number)", text) }
+        try a.seal()
+        let other = try node.open()
+        let isDone = Mutex(false)
+        let failure = Mutex<String?>(nil)
+        let sealing = DispatchGroup()
+        DispatchQueue.global().async(group: sealing) {
+            do {
+                var number = 0
+                while !isDone.withLock({ $0 }) {
+                    number += 1
+                    try other.note("m", "\(number)")
+                    try other.seal()
+                }
+            } catch {
+                failure.withLock { $0 = "\(error)" }
+            }
+        }
+        var ends: [SequenceNumber] = []
+        for round in 0..<10 {
+            let outgoing = try a.outgoing(lackedBy: VersionVector(), maximumBytes: .max)
+            try ends.append(#require(outgoing.changeSets.last).header.sequence)
+            try a.backup(to: workspace.directory.appendingPathComponent("copy\(round)").path)
+        }
+        isDone.withLock { $0 = true }
+        sealing.wait()
+        #expect(failure.withLock { $0 } == nil)
+        #expect(zip(ends, ends.dropFirst()).allSatisfy { $0 < $1 }, "nothing was sealed meanwhile: \(ends)")
+        #expect(try a.origin == other.origin)
+        try a.expectNotices()
     }
 }

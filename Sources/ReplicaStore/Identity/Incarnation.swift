@@ -53,6 +53,19 @@ final class IncarnationGuard: Sendable {
         }
     }
     func forget() { known.withLock { $0 = Known() } }
+
+    /// Makes the mark name the last change set of an origin, durably, where it names that or an earlier one; whether it does.
+    func confirm(_ record: OriginRecord) throws -> Bool {
+        let mark = HighWaterMark(record)
+        var agrees = false
+        try storage.update { reading in
+            guard case .mark(let known) = reading, known.origin == mark.origin else { return nil }
+            agrees = known.sequence < mark.sequence || known == mark
+            return agrees ? mark : nil
+        }
+        if agrees { remember(mark, synced: true) }
+        return agrees
+    }
 }
 
 /// Why a replica took a new incarnation.
@@ -294,26 +307,20 @@ extension Replica {
     /// Makes the mark vouch for every own change set that a reader saw, before one of them leaves this machine.
     ///
     /// - Parameter record: the own origin, as that reader saw it.
-    /// - Returns: false where the mark does not go with it; the caller looks again, after a new incarnation or with the one
-    ///   that another process took.
+    /// - Returns: false where the replica has another origin by now; the caller looks again.
     func vouch(for record: OriginRecord) throws -> Bool {
         guard let incarnationGuard, record.applied > .zero, !incarnationGuard.reaches(record, synced: true) else {
             return true
         }
-        var agrees = false
-        try incarnationGuard.storage.update { reading in
-            guard case .mark(let mark) = reading, mark.origin == record.origin else { return nil }
-            // Beyond what the reader saw: another process went on, or another replica did. A look from within a write
-            // transaction tells.
-            agrees = mark.sequence < record.applied || mark == HighWaterMark(record)
-            return agrees ? HighWaterMark(record) : nil
+        if try incarnationGuard.confirm(record) { return true }
+        // Beyond what the reader saw: another process went on, or another replica did. A look from within a write
+        // transaction tells; and as nobody seals meanwhile, whoever goes on and on keeps no peer waiting.
+        incarnationGuard.forget()
+        return try connections.engineWrite { writer in
+            let transaction = try engineTransaction(writer)
+            let present = try transaction.origins.record(for: transaction.own, in: writer)
+            guard present.origin == record.origin, present.applied >= record.applied else { return false }
+            return try incarnationGuard.confirm(present)
         }
-        if agrees {
-            incarnationGuard.remember(HighWaterMark(record), synced: true)
-        } else {
-            incarnationGuard.forget()
-            try connections.engineWrite { _ = try engineTransaction($0) }
-        }
-        return agrees
     }
 }
