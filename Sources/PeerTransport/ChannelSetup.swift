@@ -49,17 +49,16 @@ extension ClientBootstrap {
 }
 
 extension ServerBootstrap {
-    func withLinkOptions() -> ServerBootstrap {
+    /// - Parameter exhausted: told where the system has no room for a connection; on an event loop.
+    func withLinkOptions(
+        exhausted: @escaping @Sendable (_ listening: SocketAddress?, IOError) -> Void
+    ) -> ServerBootstrap {
         serverChannelOption(.backlog, value: ChannelSetup.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            // Without a descriptor or memory left, accepting pauses for a second instead of failing over and over. A
-            // connection that its own side aborted is no reason to.
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pause = AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
-                        isExhaustion(error.errnoCode) ? .seconds(1) : nil
-                    }
-                    try channel.pipeline.syncOperations.addHandler(pause)
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptPause { exhausted(channel.localAddress, $0) })
                 }
             }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)

@@ -30,7 +30,8 @@ public final class PeerListener: Sendable {
     /// Listens.
     /// - Parameters:
     ///   - context: asked at every connection, so that a renewed certificate is used from then on; on an event loop.
-    ///   - onFailure: told of every connection that did not become a session: the address, and why. On an event loop, and
+    ///   - onFailure: told of every connection that did not become a session: the address, and why; where the system has no room
+    ///     for any, its own address. On an event loop, and
     ///     as often as a stranger likes, so whoever logs it must bound how often.
     ///   - accept: gets each session, in a task of its own. The link is closed when it returns.
     /// - Throws: `TransportError` with `bind`.
@@ -41,7 +42,14 @@ public final class PeerListener: Sendable {
         accept: @escaping @Sendable (PeerLink) async -> Void
     ) async throws -> PeerListener {
         let ledger = Ledger(limits: limits)
-        let bootstrap = ServerBootstrap(group: group).withLinkOptions().childChannelInitializer { channel in
+        let bootstrap = ServerBootstrap(group: group).withLinkOptions { address, error in
+            let listening = ChannelSetup.text(address)
+            let cause = TransportError(
+                .tooMany,
+                "cannot take connections at \(listening): \(ChannelSetup.reason(error)); those that are open go on, and more are "
+                    + "taken once there is room; raise the limit (ulimit -n, LimitNOFILE=) or stop what uses it up")
+            onFailure(listening, cause)
+        }.childChannelInitializer { channel in
             do {
                 try ledger.begin(channel, context: context, onFailure: onFailure, accept: accept)
                 return channel.eventLoop.makeSucceededVoidFuture()

@@ -1,4 +1,5 @@
 // Bounds on how many connect and for how long they may be silent.
+import Glibc
 import NIOCore
 import NIOEmbedded
 import ReplicationModel
@@ -128,13 +129,20 @@ import Testing
         #expect(ledger.connections == 9)
     }
 
-    /// Where the system has no descriptor left, accepting pauses.
-    @Test func acceptingBacksOff() async throws {
+    /// Where the system has no descriptor left, accepting rests, whoever operates it is told, and it goes on afterwards.
+    @Test func acceptingRests() async throws {
         try await withServer { server in
             let channel = server.listener.channel
-            try await channel.eventLoop.submit {
-                _ = try channel.pipeline.syncOperations.handler(type: AcceptBackoffHandler.self)
-            }.get()
+            channel.pipeline.fireErrorCaught(IOError(errnoCode: EMFILE, reason: "accept"))
+            let failure = try await server.failures.next()
+            #expect(failure.code == .tooMany && failure.description.contains("Too many open files"), "\(failure)")
+            #expect(try await channel.getOption(.autoRead).get() == false)
+            while try await !channel.getOption(.autoRead).get() { await Task.yield() }
+            let (client, answering) = try await server.meet()
+            await closeBoth(client, answering)
+            // One that its own side aborted is no reason to.
+            channel.pipeline.fireErrorCaught(IOError(errnoCode: ECONNABORTED, reason: "accept"))
+            #expect(try await channel.getOption(.autoRead).get())
         }
     }
 

@@ -61,7 +61,7 @@ import Trust
         }
         let first = try ahead(1)
         let second = try ahead(2, after: first)
-        #expect(try await peer.send([first, second].map(peer.frame), to: server).notice == nil)
+        #expect(try await peer.send([first, second].map(peer.frame), to: server).ending == .acknowledged)
         _ = try await eventually("both are held", within: 20) {
             try await hq.sql("SELECT count(*) FROM sync_held") == "2" ? true : nil
         }

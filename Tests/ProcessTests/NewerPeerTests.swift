@@ -94,7 +94,7 @@ import Trust
         var server = try await hq.serve()
         let origin = Origin(node: peer.identity.node, incarnation: 7)
         let bad = try peer.changeSet(origin, 1, id: "odd", stamp: Stamp(now()), headline: .integer(7))
-        #expect(try await peer.send([peer.frame(bad)], to: server).notice == nil)
+        #expect(try await peer.send([peer.frame(bad)], to: server).ending == .acknowledged)
         _ = try await eventually("it is there") {
             try await hq.sql("SELECT count(*) FROM articles") == "1" ? true : nil
         }

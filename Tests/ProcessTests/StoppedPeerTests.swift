@@ -80,30 +80,39 @@ import Trust
         for child in children { try await expectGivenUp(child) }
     }
 
-    /// A member that keeps the session alive and does nothing else.
+    private func listen(
+        as peer: HostilePeer, _ answer: @escaping @Sendable (PeerLink) async -> Void
+    ) async throws -> PeerListener {
+        let context = try peer.context()
+        return try await PeerListener.bind(
+            Endpoint(host: "127.0.0.1", port: 0), context: { context }, group: MultiThreadedEventLoopGroup.singleton,
+            onFailure: { _, _ in }, accept: answer)
+    }
+
+    /// Members that keep the session alive and do nothing else: one with pings, one with a frame that comes a byte at a time.
     @Test(.timeLimit(.minutes(5))) func aPeerThatOnlyGivesSignsOfLifeIsGivenUp() async throws {
         let bureaus = try Bureaus()
-        let nodes = try await bureaus.workspace("hq", "istanbul", "idler")
+        let nodes = try await bureaus.workspace("hq", "istanbul", "idler", "trickler")
         try await nodes[1].insertArticle("a1", "to be pushed")
-        let idler = try HostilePeer(nodes[2])
-        let context = try idler.context()
-        let listener = try await PeerListener.bind(
-            Endpoint(host: "127.0.0.1", port: 0), context: { context }, group: MultiThreadedEventLoopGroup.singleton,
-            onFailure: { _, _ in }, accept: { link in await idler.idle(link) })
-        let address = listener.endpoint.description
-        let children = try ["pull", "push"].map { try nodes[1].start([$0, address]) }
+        let (idler, trickler) = (try HostilePeer(nodes[2]), try HostilePeer(nodes[3]))
+        let idling = try await listen(as: idler) { await idler.idle($0) }
+        let trickling = try await listen(as: trickler) { await trickler.trickle($0) }
+        // All at the same time: each is given the same three minutes.
+        let children = try [("pull", idling), ("push", idling), ("pull", trickling)].map { verb, listener in
+            try nodes[1].start([verb, listener.endpoint.description])
+        }
         for child in children {
             let outcome = try await child.wait(seconds: 240)
             #expect(outcome.status == 69 && outcome.errors.contains("kept the session alive"), "\(outcome)")
         }
-        await listener.close()
+        for listener in [idling, trickling] { await listener.close() }
         try await nodes[1].expectSound()
     }
 }
 
 extension HostilePeer {
     /// Greets with something to send, answers every ping, pings itself, and never sends or acknowledges anything.
-    func idle(_ link: PeerLink) async {
+    fileprivate func idle(_ link: PeerLink) async {
         let pinging = Task {
             while true {
                 try await Task.sleep(for: .seconds(5))
@@ -113,19 +122,7 @@ extension HostilePeer {
         do {
             while let received = try await link.next() {
                 switch received.frame {
-                case .greeting(let theirs):
-                    try await link.send([
-                        .greeting(
-                            Greeting(
-                                workspace: certificate.workspace, node: identity.node, clock: now(),
-                                applied: VectorDelta(
-                                    whole: VersionVector([
-                                        Origin(node: identity.node, incarnation: 5): SequenceNumber(1)
-                                    ])),
-                                rosterDigest: theirs.rosterDigest,
-                                backlog: Backlog(changeSets: 1, changes: 1, bytes: 100, oldest: now()),
-                                software: "idler"))
-                    ])
+                case .greeting(let theirs): try await link.send([greeting(answering: theirs)])
                 case .ping(let number, let clock):
                     try await link.send([.pong(number: number, pingClock: clock, clock: now())])
                 default: break
@@ -136,5 +133,31 @@ extension HostilePeer {
         }
         pinging.cancel()
         await link.close()
+    }
+
+    /// Greets with something to send, and begins to: a frame of 1 MiB, of which a byte comes every second.
+    fileprivate func trickle(_ link: PeerLink) async {
+        var trickle: Trickle?
+        do {
+            while let received = try await link.next() {
+                guard case .greeting(let theirs) = received.frame else { continue }
+                try await link.send([greeting(answering: theirs)])
+                trickle = Trickle([(link, [0x00, 0x10, 0x00, 0x00])])
+            }
+        } catch {
+            // As above.
+        }
+        trickle?.stop()
+        await link.close()
+    }
+
+    private func greeting(answering theirs: Greeting) -> ExchangeFrame {
+        .greeting(
+            Greeting(
+                workspace: certificate.workspace, node: identity.node, clock: now(),
+                applied: VectorDelta(
+                    whole: VersionVector([Origin(node: identity.node, incarnation: 5): SequenceNumber(1)])),
+                rosterDigest: theirs.rosterDigest,
+                backlog: Backlog(changeSets: 1, changes: 1, bytes: 100, oldest: now()), software: "idler"))
     }
 }

@@ -32,13 +32,22 @@ struct HostilePeer {
             .dial(Endpoint(server.address), context: context())
     }
 
-    /// Greets, sends frames, and gives the error with which the server answers; nil where it says goodbye or closes.
+    /// What a server made of what it was sent.
+    struct Answer {
+        enum Ending { case acknowledged, refused, closed, cut }
+        var ending = Ending.closed
+        /// Where it refused.
+        var notice: ErrorNotice?
+        /// All that it sent.
+        var frames: [ExchangeFrame] = []
+    }
+
+    /// Greets, sends frames, and hears what the server says to them: an acknowledgement, an error, goodbye, or nothing.
     func send(_ frames: [ExchangeFrame], greeting applied: VersionVector = VersionVector(), to server: Server)
-        async throws
-        -> (notice: ErrorNotice?, frames: [ExchangeFrame])
+        async throws -> Answer
     {
         let link = try await dial(server)
-        var heard: [ExchangeFrame] = []
+        var answer = Answer()
         do {
             try await link.send([
                 .greeting(
@@ -48,19 +57,23 @@ struct HostilePeer {
             ])
             try await link.send(frames)
             while let received = try await link.next() {
-                heard.append(received.frame)
-                if case .error(let notice) = received.frame {
-                    await link.close()
-                    return (notice, heard)
-                }
+                answer.frames.append(received.frame)
+                switch received.frame {
+                case .error(let notice):
+                    answer.notice = notice
+                    answer.ending = .refused
                 // All was taken: an acknowledgement of what it sent comes, and nothing else will.
-                if case .acknowledgement = received.frame { break }
+                case .acknowledgement: answer.ending = .acknowledged
+                default: continue
+                }
+                break
             }
         } catch is TransportError {
-            // The server cut the connection; what it said before counts.
+            // What it said before counts.
+            answer.ending = .cut
         }
         await link.close()
-        return (nil, heard)
+        return answer
     }
 
     /// A change set that inserts one article, right in everything that is not said to be wrong.

@@ -15,12 +15,17 @@ struct Joiner: Sendable {
         request = try IdentityDirectory.prepareToJoin(path: path).request(name: "whatever")
     }
 
-    /// What the node at an address answers.
-    func ask(_ address: String) async throws -> ExchangeFrame? {
-        let link = try await PeerDialer(group: MultiThreadedEventLoopGroup.singleton).dial(
+    /// As one who has no certificate yet.
+    func dial(_ address: String) async throws -> PeerLink {
+        try await PeerDialer(group: MultiThreadedEventLoopGroup.singleton).dial(
             Endpoint(address),
             context: TLSContext(joining: code.workspace, fingerprint: code.authorityFingerprint, clock: { now() }),
             offering: .join)
+    }
+
+    /// What the node at an address answers.
+    func ask(_ address: String) async throws -> ExchangeFrame? {
+        let link = try await dial(address)
         do {
             let exporter = try await link.exportKeyingMaterial(
                 label: JoinProofKey.exporterLabel, count: JoinProofKey.exporterBytes)
