@@ -84,6 +84,14 @@ public enum Doctor {
                 finding: "\(directory) cannot be looked at: \(error.localizedDescription)",
                 remedy: "Make it with `syncnode init` or `syncnode join`, or name another with --data.")
         }
+        guard access(directory, W_OK) == 0 else {
+            let cause = String(cString: strerror(errno))
+            return Check(
+                name: "disk", state: .broken, finding: "\(directory) cannot be written to: \(cause)",
+                remedy:
+                    "Nothing can be written here, sealed or taken in. If it is the mode, `chmod u+w`. If the disk became read-only by itself, it is failing: copy the whole directory to another one, and start it there."
+            )
+        }
         let megabytes = free / 1_000_000
         return Check(
             name: "disk", state: megabytes < 500 ? .watch : .well, finding: "\(megabytes) MB free under \(directory)",

@@ -2,6 +2,7 @@
 
 internal import GRDB
 public import ReplicationModel
+internal import Trust
 
 /// What `syncnode status` tells.
 public struct ReplicaStatus: Sendable {
@@ -92,6 +93,17 @@ extension Replica {
     /// Makes every index of SQLite anew from its table.
     public func rebuildIndexes() throws {
         try connections.engineWrite { try $0.execute("REINDEX") }
+    }
+
+    /// Lets go of the roster's records that are not what they are kept as, so that they are taken in again when a peer sends
+    /// them.
+    public func dropDamagedRosterRecords() throws {
+        try connections.engineWrite { writer in
+            for row in try writer.query("SELECT digest, record FROM sync_roster") {
+                guard row[1].bytes.map({ SHA256.digest($0).bytes }) != row[0].bytes else { continue }
+                try writer.execute("DELETE FROM sync_roster WHERE digest IS ?", [row[0]])
+            }
+        }
     }
 
     /// Makes the triggers of capture anew from what is declared.

@@ -1,6 +1,7 @@
 // What a replica tells of its contents: equal for equal contents however they came about, and different where anything is.
 import ReplicationCore
 import ReplicationModel
+import ReplicationWire
 import Testing
 
 @testable import ReplicaStore
@@ -127,9 +128,107 @@ import Testing
         let (a, b) = try equals(workspace, rows: 3_000)
         #expect(try differences(a, b) == [])
         try b.damage("UPDATE notes SET body = body || 'x' WHERE id IN ('row 000001', 'row 001717', 'row 003000')")
-        let found = try differences(a, b)
-        #expect(found.map { String(decoding: $0.key, as: UTF8.self) } == ["row 000001", "row 001717", "row 003000"])
-        #expect(found.allSatisfy { $0.part == "body" })
+        let cost = try cost(a, b)
+        let keys = cost.differences.map { String(decoding: $0.key, as: UTF8.self) }
+        #expect(keys == ["row 000001", "row 001717", "row 003000"])
+        #expect(cost.differences.allSatisfy { $0.part == "body" })
+        #expect(cost.questions <= rounds(3_000) + 2, "\(cost.questions)")
+    }
+
+    // MARK: What it costs
+
+    /// What a comparison found, and what travelled for it.
+    private struct Cost {
+        var differences: [ContentDifference] = []
+        var questions = 0
+        /// Of questions and answers as frames.
+        var bytes = 0
+    }
+
+    /// As `verify PEER` asks, each question and answer encoded.
+    private func cost(_ here: Replica, _ there: Replica) throws -> Cost {
+        let tables = try here.comparisonDeclarations().map { ComparisonSection.table($0.name) }
+        var comparison = RangeComparison(tables + [.ledger, .origins])
+        let vector = try here.comparisonVector().digest
+        var cost = Cost()
+        while true {
+            switch comparison.next() {
+            case .done:
+                cost.differences = comparison.differences
+                return cost
+            case .cut(let requests): comparison.cut(try here.cut(requests.map { ($0.range, $0.parts) }))
+            case .ask(let ranges):
+                let question = ComparisonQuestion(vector: vector, ranges: ranges)
+                let answer = try there.answer(question)
+                guard case .ranges(let ours, _) = try here.answer(question), case .ranges(let theirs, _) = answer else {
+                    Issue.record("not at the same vector")
+                    return cost
+                }
+                cost.questions += 1
+                cost.bytes += FrameCodec.encode(.comparisonQuestion(question)).count
+                cost.bytes += FrameCodec.encode(.comparisonAnswer(answer)).count
+                try comparison.took(here: ours, there: theirs)
+            }
+        }
+    }
+
+    /// So often is a range of so many rows cut into sixteen until its parts are small enough to be listed.
+    private func rounds(_ rows: Int) -> Int {
+        var (rounds, part) = (1, (rows + 15) / 16)
+        while part > 32 {
+            part = (part + 15) / 16
+            rounds += 1
+        }
+        return rounds
+    }
+
+    /// Boundaries and fingerprints of sixteen parts, some 700 bytes; a list of up to 32 rows, some 1,100; a row's fields, some 500.
+    private static let bytesOfRound = 1_200
+    /// The first question of all: the largest table in sixteen parts, and the small sections.
+    private static let bytesOfNothing = 2_000
+
+    /// Sixteen times the rows cost one round more for each difference, and not sixteen times the bytes.
+    @Test(.timeLimit(.minutes(10))) func differencesCostTheirNumberTimesTheLogarithmOfTheRows() throws {
+        let sizes = [500, 2_000, 8_000]
+        let numbers = [1, 4, 16]
+        var costs: [Int: [Int: Cost]] = [:]
+        for rows in sizes {
+            let workspace = try TestWorkspace()
+            let (a, b) = try equals(workspace, rows: rows)
+            let equal = try cost(a, b)
+            #expect(equal.differences == [] && equal.questions == 1, "\(rows) rows: \(equal)")
+            #expect(equal.bytes < Self.bytesOfNothing, "\(rows) rows: \(equal.bytes)")
+            var changed = 0
+            for number in numbers {
+                // Those of the number before stand among them; all lie apart from each other.
+                for place in changed..<number {
+                    try b.damage(
+                        "UPDATE notes SET body = body || 'x' WHERE id = printf('row %06d', ?)",
+                        [.integer(Int64(1 + place * (rows / 16)))])
+                }
+                changed = number
+                let cost = try cost(a, b)
+                #expect(cost.differences.count == number, "\(rows) rows: \(cost.differences)")
+                #expect(cost.differences.allSatisfy { $0.section == .table("notes") && $0.part == "body" })
+                costs[rows, default: [:]][number] = cost
+                // The rounds of cutting, a list, and the fields of what differs.
+                #expect(cost.questions <= rounds(rows) + 2, "\(rows) rows, \(number) differ: \(cost.questions)")
+                let bound = Self.bytesOfNothing + number * (rounds(rows) + 2) * Self.bytesOfRound
+                #expect(cost.bytes <= bound, "\(rows) rows, \(number) differ: \(cost.bytes) bytes, \(bound) allowed")
+            }
+        }
+        for number in numbers {
+            let few = try #require(costs[500]?[number])
+            for rows in sizes.dropFirst() {
+                let many = try #require(costs[rows]?[number])
+                let more = rounds(rows) - rounds(500)
+                try #require(more == 1, "\(rows) rows are not a round more than 500")
+                #expect(many.questions <= few.questions + more, "\(rows) rows, \(number) differ: \(many.questions)")
+                #expect(
+                    many.bytes <= few.bytes + number * more * Self.bytesOfRound,
+                    "\(rows) rows, \(number) differ: \(many.bytes) bytes, of 500 rows \(few.bytes)")
+            }
+        }
     }
 
     @Test func anotherVectorIsNotAnswered() throws {

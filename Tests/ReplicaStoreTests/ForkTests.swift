@@ -251,10 +251,10 @@ import Trust
         // Every bit of a proof counts.
         try scene.pull(hq, from: story.ankara)
         let proof = try #require(try hq.forks().first?.proof)
-        for place in stride(from: 0, to: proof.bytes.count, by: 7) {
+        for place in 0..<proof.bytes.count * 8 {
             var changed = proof.bytes
-            changed[place] ^= 0x10
-            #expect(throws: ForkProofError.self, "byte \(place)") { try ForkProof(bytes: changed) }
+            changed[place / 8] ^= 1 << UInt8(place % 8)
+            #expect(throws: ForkProofError.self, "bit \(place)") { try ForkProof(bytes: changed) }
         }
         for count in [0, 8, 40, proof.bytes.count - 1] {
             #expect(throws: ForkProofError.self) { try ForkProof(bytes: Array(proof.bytes.prefix(count))) }

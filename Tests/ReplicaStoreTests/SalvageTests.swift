@@ -210,7 +210,10 @@ import Trust
                 at: path, workspace: workspace.workspace, key: .generate(), incarnation: 1, tables: tables,
                 clock: { [clock = workspace.clock] in clock.now })
         }
-        #expect(throws: (any Error).self) { _ = try create([Table("bad\"name", columns: [Column("a")])]) }
+        let unusable = #expect(throws: ReplicaError.self) {
+            _ = try create([Table("bad\"name", columns: [Column("a")])])
+        }
+        #expect(unusable?.description.contains("bad\"name") == true, "\(String(describing: unusable))")
         #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.directory.path) == [])
         // A crash may leave the file alone, and nothing in it.
         #expect(FileManager.default.createFile(atPath: path, contents: nil))
@@ -232,6 +235,7 @@ import Trust
         #expect(error?.code == .refused)
         let text = workspace.directory.appendingPathComponent("text").path
         try Data("no database at all".utf8).write(to: URL(fileURLWithPath: text))
-        #expect(throws: (any Error).self) { _ = try a.salvage(from: text) }
+        let unreadable = #expect(throws: SQLError.self) { _ = try a.salvage(from: text) }
+        #expect(unreadable?.description.contains("not a database") == true, "\(String(describing: unreadable))")
     }
 }

@@ -101,8 +101,28 @@ final class Verification {
         for row in try reader.query("PRAGMA integrity_check(\(VerifyReport.findingLimit))") {
             let message = row[0].string ?? ""
             guard message != "ok" else { continue }
-            report.add(message.contains("index") ? .index : .file, "SQLite says: \(message)")
+            guard let place = try place(ofIndexIn: message) else {
+                report.add(message.contains("index") ? .index : .file, "SQLite says: \(message)")
+                continue
+            }
+            report.add(.index, "SQLite says: \(message)", table: place.table, id: place.id)
         }
+    }
+
+    /// The table of the index that SQLite speaks of; and of its rows, which SQLite counts as they stand in the file, the one.
+    private func place(ofIndexIn message: String) throws -> (table: String, id: RowID?)? {
+        guard let match = message.firstMatch(of: /(?:row (\d+) missing from|in) index (.+)$/),
+            let table = try reader.query(
+                "SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = ?", [Value(String(match.output.2))]
+            ).first?[0].string
+        else { return nil }
+        guard let row = match.output.1.flatMap({ Int64($0) }), row > 0,
+            try reader.integer("SELECT 1 FROM pragma_table_info(?) WHERE name = 'id'", Value(table)) == 1,
+            try reader.integer("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", Value(table)) == 0
+        else { return (table, nil) }
+        let found = try reader.query(
+            "SELECT id FROM \"\(table)\" NOT INDEXED ORDER BY rowid LIMIT 1 OFFSET ?", [.integer(row - 1)])
+        return (table, found.first.flatMap { Self.rowID($0[0]) })
     }
 
     private func load() throws {

@@ -10,7 +10,11 @@ extension Verification {
     func checkCuts() throws {
         for row in try reader.query("SELECT origin, seq, name, proof FROM sync_forks") {
             guard let bytes = row[3].bytes, let proof = try? ForkProof(bytes: bytes) else {
-                report.add(.author, "a fork proof proves nothing", table: "sync_forks")
+                let origin = row[0].bytes.flatMap { Origin(bytes: $0) }
+                let sequence = row[1].integer.map { SequenceNumber(UInt64(bitPattern: $0)) }
+                report.add(
+                    .author, "a fork proof proves nothing", table: "sync_forks",
+                    dot: origin.flatMap { origin in sequence.map { Dot(origin: origin, sequence: $0) } })
                 continue
             }
             let said: [Value] = [
@@ -32,9 +36,11 @@ extension Verification {
             SELECT table_number, id, field, ordinal, origin, seq, with_insert, value, digest FROM sync_set_aside_edits
             """)
         for row in edits where row.values.last != .blob(SetAsideEdits.digest(of: row.values.dropLast()).bytes) {
+            let table = tables.values.first { .integer($0.number) == row[0] }?.name
             report.add(
-                .history, "an edit that waits to be written again is not as it was set aside",
-                table: "sync_set_aside_edits")
+                .history,
+                "an edit of \(table ?? "table \(row[0].number)") that waits to be written again is not as it was set aside",
+                table: "sync_set_aside_edits", id: Self.rowID(row[1]))
         }
     }
 }

@@ -24,7 +24,7 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         }
 
         private static let replace =
-            "Keep this file: move it away and run `syncnode recover HOST:PORT`, which fetches everything from that peer; or restore the last good backup, and pull."
+            "Keep this file: move it away and run `syncnode recover HOST:PORT`, which fetches everything from that peer; or restore the last good backup, and pull. What only this file has, `syncnode recover --salvage FILE` writes again."
 
         /// SQLite finds the file itself damaged.
         public static let file = Kind(
@@ -74,7 +74,8 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         public static let value = Kind(
             "value",
             "The value was changed behind the back of capture, or by the disk; other nodes have the signed one.",
-            "Write the value once more through SQL to make it an edit of this node, or restore the row from a peer.")
+            "Write the right value through SQL, as an edit of this node; other nodes show the signed one. To keep the one that is here, write another first: what changes nothing is no edit."
+        )
         /// A row is not where its existence says.
         public static let existence = Kind(
             "existence", "The row was added or removed behind the back of capture; other nodes see it otherwise.",
@@ -89,14 +90,15 @@ public struct VerifyFinding: Sendable, Hashable, CustomStringConvertible {
         /// The journal or its mark contradicts itself.
         public static let journal = Kind(
             "journal", "Edits made here may never be sealed.",
-            "Note down recent edits of this node, then move this file away and run `syncnode recover HOST:PORT`.")
+            "Move this file away, keep it, and run `syncnode recover HOST:PORT`; then `syncnode recover --salvage FILE` writes again what only that file has."
+        )
         /// What is declared, or the engine's own tables, are not as they were made.
         public static let schema = Kind(
             "schema", "Rows can no longer be read as what they were written as.", replace)
         /// A record of the roster is not the bytes that the authority signed.
         public static let roster = Kind(
             "roster", "A member may be taken for a stranger, or a revocation may be forgotten.",
-            "Pull from any peer: it sends the records again; then verify again.")
+            "Run `syncnode verify --repair`, which lets go of it, and pull from any peer: it sends the record again.")
         /// The sealed part of a journal is not what it was: earlier values, as this node alone keeps them.
         public static let history = Kind(
             "history",

@@ -178,9 +178,15 @@ extension Verification {
                 WHERE number = ? AND table_number = ? AND (declared IS ? OR ? = 'awaited'))
                 """, row[0], row[1], .integer(table.number), row[3], row[2])
             guard known != 1 else { return }
+            let id = try reader.query("SELECT id FROM \"sync_rows_\(name)\" WHERE row = ?", [row[0]]).first?[0]
             report.add(
-                .waiting, "a value is \(row[2].string ?? "") for a row or field that has no place for it", table: name)
+                .waiting, "a value is \(row[2].string ?? "") for a row or field that has no place for it", table: name,
+                id: id.flatMap(Self.rowID))
         }
+    }
+
+    static func rowID(_ value: Value) -> RowID? {
+        if case .text(let bytes) = value { RowID(bytes: bytes) } else { nil }
     }
 
     // MARK: Values that nobody wrote

@@ -146,6 +146,15 @@ struct BackupCommand: AsyncParsableCommand {
                 See that its directory is there, that you may write in it, and that it has room for \
                 \(Figures.bytes(Files.size(node.replica.path))).
                 """)
+        } catch let error as ReplicaError where error.code == .inputOutput {
+            // The copy was made, and how far it goes could not be noted: put back one day, it might give out a number again.
+            try? FileManager.default.removeItem(atPath: file)
+            throw CommandFailure(
+                .inputOutput,
+                """
+                Cannot back up to \(file): \(error) Nothing is left there.
+                From a disk that cannot be written any more, copy \(node.replica.path) with the -wal beside it, as they are.
+                """)
         }
         let size = Files.size(file)
         try options.print(Document(file: file, sizeBytes: size), text: "Backed up to \(file), \(Figures.bytes(size)).")

@@ -115,8 +115,14 @@ struct VerifyCommand: AsyncParsableCommand {
             try NewsStore(node.replica).rebuildSearchIndex()
             repaired.append("search index")
         }
+        if report.findings.contains(where: { $0.kind == .roster }) {
+            try node.replica.dropDamagedRosterRecords()
+            repaired.append(Self.roster)
+        }
         return repaired
     }
+
+    private static let roster = "roster"
 
     static func show(_ progress: VerifyProgress, _ bar: ProgressBar) {
         let units: [VerifyProgress.Stage: String] = [
@@ -137,7 +143,11 @@ struct VerifyCommand: AsyncParsableCommand {
     }
 
     private static func text(_ report: VerifyReport, _ repaired: [String]) -> String {
-        let made = repaired.isEmpty ? "" : "Made anew: \(repaired.joined(separator: ", ")).\n"
+        let anew = repaired.filter { $0 != roster }
+        let made =
+            (anew.isEmpty ? "" : "Made anew: \(anew.joined(separator: ", ")).\n")
+            + (repaired.contains(roster)
+                ? "Let go of the roster's damaged records: pull from any peer, and they come again.\n" : "")
         let counts =
             "\(report.changeSets.of("signed change set")), \(report.writes.of("write")), "
             + "\(report.values.of("value")) in \(report.rows.of("row")), \(report.conflicts.of("conflict"))"
