@@ -7,19 +7,17 @@ internal import ReplicationModel
 internal import SimulationKit
 internal import Synchronization
 
-/// A process of a sweep: runs seeds one after another and writes a line about each.
+/// A process of a sweep, or of a search for a smaller run: runs seeds one after another and writes a line about each.
 struct Worker {
-    let options: SimulationOptions
+    let trial: Trial
     /// Each seed has faults of its own.
     let varies: Bool
 
     func run(_ seeds: ClosedRange<UInt64>) throws {
         for seed in seeds {
-            Self.say("begin \(seed)")
-            let options = varies ? options.inSweep(seed) : options
-            let report = try Simulation(options).run()
-            if let violation = report.violation {
-                Self.say("violation \(seed) \("\(violation)".replacing("\n", with: " | "))")
+            let (report, violation) = try (varies ? trial.inSweep(seed) : trial.with(seed: seed)).run()
+            if let violation {
+                Self.say("violation \(seed) \(Failure.line(violation))")
             } else {
                 Self.say("done \(seed) \(report.digest) \(report.tallies.text)")
             }
@@ -29,8 +27,13 @@ struct Worker {
     private static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 }
 
+extension Trial {
+    /// The same for a seed of a sweep, with the faults that it has there.
+    func inSweep(_ seed: UInt64) -> Trial { with(options.inSweep(seed)) }
+}
+
 final class Sweep: Sendable {
-    private let options: SimulationOptions
+    private let trial: Trial
     private let jobs: Int
     private let shrinks: Bool
     private let state = Mutex(State())
@@ -47,8 +50,8 @@ final class Sweep: Sendable {
     /// Failures after which no more are looked for.
     private static let enough = 5
 
-    init(options: SimulationOptions, jobs: Int, shrinks: Bool) {
-        self.options = options
+    init(trial: Trial, jobs: Int, shrinks: Bool) {
+        self.trial = trial
         self.jobs = jobs
         self.shrinks = shrinks
     }
@@ -58,7 +61,7 @@ final class Sweep: Sendable {
         let began = Date()
         state.withLock { $0.next = seeds.lowerBound }
         Self.tell(
-            "seeds \(seeds.lowerBound)..\(seeds.upperBound), \(options.nodes) nodes, \(options.steps) steps, commit \(Failure.commit)"
+            "seeds \(seeds.lowerBound)..\(seeds.upperBound), \(trial.options.nodes) nodes, \(trial.options.steps) steps, commit \(Commit.text)"
         )
         let threads = (0..<jobs).map { _ in
             let thread = Thread { [self] in work(seeds) }
@@ -75,16 +78,25 @@ final class Sweep: Sendable {
         )
         print(tallies.text)
         for failure in failures {
-            print(Failure.text(options.inSweep(failure.seed), failure.what))
+            print(Failure.text(trial.inSweep(failure.seed), failure.what))
         }
         if let first = failures.first, shrinks {
-            Failure.shrink(options.inSweep(first.seed), first.what)
+            Failure.shrink(trial.inSweep(first.seed), first.what)
         }
-        let missing = tallies.missing(in: done, of: options.faults)
-        for (name, count) in missing where failures.isEmpty {
+        let few = missing(from: tallies, of: done)
+        for (name, count) in few where failures.isEmpty {
             print("met too few: \(name) \(count) times in \(done) runs")
         }
-        return failures.isEmpty && missing.isEmpty
+        return failures.isEmpty && few.isEmpty
+    }
+
+    /// What was met too seldom. Of what all faults together lead to, change sets that come twice are asked for beside what
+    /// `Tallies` asks for.
+    private func missing(from tallies: Tallies, of runs: Int) -> [(name: String, count: Int)] {
+        let missing = tallies.missing(in: runs, of: trial.options.faults)
+        let twice = (name: "duplicates", count: tallies["duplicates"])
+        guard trial.options.faults == Set(Fault.allCases), twice.count < runs / 20 else { return missing }
+        return missing + [twice]
     }
 
     private func work(_ seeds: ClosedRange<UInt64>) {
@@ -104,15 +116,13 @@ final class Sweep: Sendable {
 
     /// Returns the seed at which the process died, where it did.
     private func run(_ first: UInt64, _ last: UInt64) -> UInt64? {
-        let child = Child(Failure.arguments(options) + ["--worker", "--varied", "--seeds", "\(first)..\(last)"])
-        var current = first
-        var isRunning = false
+        let child = Child(trial.arguments + ["--worker", "--varied", "--seeds", "\(first)..\(last)"])
+        // Of which nothing was said yet.
+        var next = first
         child.run { line in
             let parts = line.split(separator: " ", maxSplits: 2)
             guard parts.count >= 2, let seed = UInt64(parts[1]) else { return }
-            current = seed
-            isRunning = parts[0] == "begin"
-            guard !isRunning else { return }
+            next = seed + 1
             let rest = parts.count > 2 ? String(parts[2]) : ""
             let done = state.withLock { state in
                 state.done += 1
@@ -125,9 +135,9 @@ final class Sweep: Sendable {
             }
             if done.isMultiple(of: 100) { Self.tell("\(done) runs") }
         }
-        guard isRunning else { return nil }
-        state.withLock { $0.failures.append((current, Failure.died(child.ending))) }
-        return current
+        guard next <= last else { return nil }
+        state.withLock { $0.failures.append((next, Failure.died(child.ending))) }
+        return next
     }
 
     private static func tell(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }

@@ -1,6 +1,6 @@
 // syncsim: one simulated run, or a sweep over many seeds.
 //
-// Invariant: equal arguments give equal output, to the last line; a violation prints what replays it, and ends with 1.
+// Invariant: a run's arguments decide its output, to the last line; a violation prints what replays it, and ends with 1.
 
 internal import ArgumentParser
 internal import Foundation
@@ -13,9 +13,13 @@ struct Syncsim: ParsableCommand {
         commandName: "syncsim", abstract: "Simulates a workspace of many nodes, and all that may go wrong with it.",
         discussion: """
             A run is told by its seed, nodes, steps and the faults left out; the last line is a digest of everything that \
-            happened. With --seeds or --runs many runs are made, some at a time, every second with a third of the faults \
-            or fewer, and the faults they met are counted: a sweep that met too few of a kind fails. A run that breaks an invariant is made smaller until it is the \
-            smallest that does, and ends with status 1. SYNCSIM_COMMIT in the environment is printed with it.
+            happened. With --seeds or --runs many runs are made, some at a time, about half of them with few of the faults, \
+            and the faults they met are counted: a sweep of 20 runs or more that met too few of a kind says which, and fails.
+
+            A run that breaks an invariant is printed with its seed, its commit and the command that replays it, and made \
+            smaller, of a sweep the first, as long as it fails alike; the smallest that was found is printed too. The status \
+            is 1 then. The commit is what SYNCSIM_COMMIT in the environment says, else what git says of the source that the \
+            program lies in, or is run in, as it is at that time, with “-dirty” where it was changed since.
             """)
 
     @Option(help: "What decides the run.")
@@ -41,6 +45,9 @@ struct Syncsim: ParsableCommand {
     var worker = false
     @Flag(help: .hidden)
     var varied = false
+    /// `violation:NAME` or `death:NAME`, for the tests of this program: a run that meets what the tallies call by that name fails so.
+    @Option(help: .hidden)
+    var sabotage: Sabotage?
 
     func validate() throws {
         guard nodes >= 2, nodes <= 64 else { throw ValidationError("--nodes is 2 to 64.") }
@@ -49,21 +56,22 @@ struct Syncsim: ParsableCommand {
     }
 
     func run() throws {
-        let options = try SimulationOptions(seed: seed, nodes: nodes, steps: steps, faults: faults())
+        let trial = try Trial(
+            options: SimulationOptions(seed: seed, nodes: nodes, steps: steps, faults: faults()), sabotage: sabotage)
         if let range = seeds?.range ?? runs.map(Self.freshSeeds) {
-            if worker { return try Worker(options: options, varies: varied).run(range) }
-            guard try Sweep(options: options, jobs: jobs, shrinks: !noShrink).run(range) else { throw ExitCode(1) }
+            if worker { return try Worker(trial: trial, varies: varied).run(range) }
+            guard try Sweep(trial: trial, jobs: jobs, shrinks: !noShrink).run(range) else { throw ExitCode(1) }
             return
         }
-        let report = try Simulation(options, show: trace ? { print($0) } : nil).run()
-        if let violation = report.violation {
-            FileHandle.standardError.write(Data((Failure.text(options, "\(violation)") + "\n").utf8))
-            if !noShrink { Failure.shrink(options, "\(violation)") }
+        let (report, violation) = try trial.run(show: trace ? { print($0) } : nil)
+        if let violation {
+            FileHandle.standardError.write(Data((Failure.text(trial, violation) + "\n").utf8))
+            if !noShrink { Failure.shrink(trial, violation) }
         } else {
             print(report.tallies.text)
         }
         print("digest \(report.digest)")
-        if report.violation != nil { throw ExitCode(1) }
+        if violation != nil { throw ExitCode(1) }
     }
 
     private func faults() throws -> Set<Fault> {

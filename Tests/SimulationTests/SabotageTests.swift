@@ -7,16 +7,20 @@ import Trust
 
 @testable import SimulationKit
 
-@Suite struct SabotageTests {
-    /// A whole small run, with something done to one node before the last comparison.
-    private func violation(_ sabotage: (SimulatedNode) throws -> Void) throws -> String? {
-        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 3, steps: 60, faults: []))
-        let report = simulation.run(beforeComparing: { try sabotage(simulation.nodes[1]) })
-        return report.violation?.description
+@Suite(.timeLimit(.minutes(60))) struct SabotageTests {
+    /// A whole run, with something done to it before the last comparison.
+    private func violation(
+        nodes: Int = 3, steps: Int = 60, _ sabotage: @escaping @Sendable (Simulation) throws -> Void
+    ) async throws -> String? {
+        let options = SimulationOptions(seed: 3, nodes: nodes, steps: steps, faults: [])
+        return try await apart(Runs.command(of: options)) {
+            let simulation = try Simulation(options)
+            return simulation.run(beforeComparing: { try sabotage(simulation) }).violation?.description
+        }
     }
 
-    @Test func withoutSabotageNothingIsFound() throws {
-        #expect(try violation { _ in } == nil)
+    @Test func withoutSabotageNothingIsFound() async throws {
+        #expect(try await violation { _ in } == nil)
     }
 
     @Test(arguments: [
@@ -27,9 +31,9 @@ import Trust
         "DELETE FROM sync_conflicts",
         "UPDATE sync_versions_notes SET seq = seq + 1",
         "UPDATE sync_change_sets SET digest = zeroblob(32) WHERE position = 3",
-    ]) func damageIsFound(statement: String) throws {
-        let found = try violation { node in
-            try node.replica?.write { writer in
+    ]) func damageIsFound(statement: String) async throws {
+        let found = try await violation { simulation in
+            try simulation.nodes[1].replica?.write { writer in
                 for trigger in ["insert", "update", "rename", "delete"] {
                     try writer.execute("DROP TRIGGER sync_\(trigger)_notes")
                 }
@@ -39,29 +43,28 @@ import Trust
         #expect(found != nil)
     }
 
-    @Test func whatIsSentToWhoHasAllIsFound() throws {
-        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 2, steps: 20, faults: []))
-        let report = simulation.run(beforeComparing: {
+    @Test func whatIsSentToWhoHasAllIsFound() async throws {
+        let found = try await violation(nodes: 2, steps: 20) { simulation in
             let (one, other) = (simulation.nodes[0], simulation.nodes[1])
             try simulation.write(on: one)
             simulation.isIdle = true
             try simulation.exchange(one, other)
-        })
-        #expect(report.violation?.description.contains("have the same, and yet") == true)
+        }
+        #expect(found?.contains("have the same, and yet") == true)
     }
 
-    @Test func aWriteThatNoProgramMadeIsFound() throws {
-        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 2, steps: 0, faults: []))
-        let report = simulation.run(beforeComparing: {
+    @Test func aWriteThatNoProgramMadeIsFound() async throws {
+        let found = try await violation(nodes: 2, steps: 0) { simulation in
             let node = simulation.nodes[0]
             try node.replica?.write { try $0.execute("INSERT INTO notes(id, title) VALUES ('x', 'y')") }
             try simulation.seal(node)
-        })
-        #expect(report.violation?.description.contains("which no program wrote") == true)
+        }
+        #expect(found?.contains("which no program wrote") == true)
     }
 
-    @Test func ownWorkThatIsNotWrittenAgainIsFound() throws {
-        let found = try violation { node in
+    @Test func ownWorkThatIsNotWrittenAgainIsFound() async throws {
+        let found = try await violation { simulation in
+            let node = simulation.nodes[1]
             guard case .text(let id) = try node.replica?.read({ try $0.query("SELECT min(id) FROM notes") }).first?[0]
             else { throw SimulationViolation("there is no row") }
             let dot = Dot(origin: Origin(node: node.id, incarnation: 1), sequence: SequenceNumber(1))
@@ -72,15 +75,14 @@ import Trust
         #expect(found?.contains("it was not written again") == true)
     }
 
-    @Test func whatIsLeftBeyondACutIsFound() throws {
-        let simulation = try Simulation(SimulationOptions(seed: 3, nodes: 3, steps: 60, faults: []))
-        let report = simulation.run(beforeComparing: {
+    @Test func whatIsLeftBeyondACutIsFound() async throws {
+        let found = try await violation { simulation in
             let node = simulation.nodes[1]
             guard let store = node.store else { return }
             node.witness.cuts.add(fork: Dot(origin: try store.replica.origin, sequence: SequenceNumber(1)))
             try simulation.look(at: node, store)
-        })
-        #expect(report.violation?.description.contains("has what comes after a cut") == true)
+        }
+        #expect(found?.contains("has what comes after a cut") == true)
     }
 
     @Test func theShrinkerFindsTheSmallestThatFails() {

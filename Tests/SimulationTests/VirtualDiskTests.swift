@@ -7,7 +7,7 @@ import Trust
 
 @testable import SimulationKit
 
-@Suite struct VirtualDiskTests {
+@Suite(.timeLimit(.minutes(10))) struct VirtualDiskTests {
     private final class Box {
         let machine: Machine
         let key: SigningKey
