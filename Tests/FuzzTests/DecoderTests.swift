@@ -41,14 +41,22 @@ import Testing
         }
     }
 
+    /// What was found for a target that goes by another name now would be tried no more.
+    @Test func everythingFoundIsOfATarget() throws {
+        let found = try FileManager.default.contentsOfDirectory(atPath: Self.found.path).filter { $0 != ".gitkeep" }
+        #expect(!found.isEmpty && Set(found).isSubset(of: FuzzTarget.all.map(\.name)), "\(found)")
+    }
+
     /// A property that nothing can break proves nothing.
     @Test func aBrokenPropertyIsReported() {
         #expect(throws: Finding.self) { try expect(1 + 1 == 3, "arithmetic") }
         #expect(Set(FuzzTarget.all.map(\.name)).count == FuzzTarget.all.count)
     }
 
+    private static let found = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Found")
+
     private func found(_ target: FuzzTarget) throws -> [(name: String, input: [UInt8])] {
-        let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Found/\(target.name)")
+        let directory = Self.found.appending(path: target.name)
         guard FileManager.default.fileExists(atPath: directory.path) else { return [] }
         return try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted().map { name in
             (name, [UInt8](try Data(contentsOf: directory.appending(path: name))))

@@ -29,7 +29,8 @@ extension FuzzTarget {
                 let body = ChangeSetCodec.encode(changeSet)
                 let signature = ChangeSetSignature.sign(bodyDigest: SHA256.digest(body), key: writers.keys[index])
                 let report = try first.apply(
-                    [SealedChangeSet(body: body, signature: signature, values: values)], from: nil, authors: writers)
+                    [SealedChangeSet(body: body, signature: signature, values: values)], from: nil,
+                    authors: writers.known)
                 if report.violation == nil { makers[index].follow(changeSet, body: body) }
                 if source.byte() > 200 {
                     try first.execute(
@@ -37,7 +38,7 @@ extension FuzzTarget {
                 }
             } while !source.isEmpty && steps < 24
             try first.seal()
-            let findings = try first.verify(authors: writers).findings
+            let findings = try first.verify(authors: writers.known).findings
             try expect(findings.isEmpty, "the replica is damaged: \(findings.prefix(3))")
             try relay(first, to: writers.replica(directory + "/second.sqlite"), writers)
         }
@@ -47,7 +48,7 @@ extension FuzzTarget {
         while true {
             let run = try first.outgoing(lackedBy: second.vectors().applied, maximumBytes: 1 << 20)
             guard !run.changeSets.isEmpty else { break }
-            let report = try second.apply(run.changeSets.map(\.sealed), from: first.node, authors: writers)
+            let report = try second.apply(run.changeSets.map(\.sealed), from: first.node, authors: writers.known)
             if let violation = report.violation {
                 throw Finding("what one replica took, another refuses: \(violation)")
             }
@@ -62,22 +63,16 @@ extension FuzzTarget {
 private let sampleKeys = [SampleKeys.key(3), SampleKeys.key(4), SampleKeys.key(5)]
 
 /// Two writers without replicas, and replicas that know them.
-private struct Writers: AuthorDirectory {
+private struct Writers {
     static let now: Int64 = 1_770_000_000_000
     let keys = sampleKeys
+    let known = KnownKeys(keys: sampleKeys)
     private static let tables = [
         Table(
             "notes", columns: [Column("title"), Column("body"), Column("due_on"), Column("due_precision")],
             groups: ["due": ["due_on", "due_precision"]]),
         Table("links", columns: [Column("target"), Column("amount", "")]),
     ]
-
-    func key(of dot: Dot) throws -> PublicKey {
-        guard let key = keys.first(where: { $0.publicKey.nodeID == dot.origin.node }) else {
-            throw ApplyViolation(kind: .author, dot: dot, description: "nobody knows its author")
-        }
-        return key.publicKey
-    }
 
     /// The third key is the replicas'.
     func replica(_ path: String) throws -> Replica {
@@ -98,12 +93,30 @@ extension Replica {
     }
 }
 
+/// Those who may be an author.
+struct KnownKeys: AuthorDirectory {
+    let keys: [SigningKey]
+
+    func key(of dot: Dot) throws -> PublicKey {
+        guard let key = keys.first(where: { $0.publicKey.nodeID == dot.origin.node }) else {
+            throw ApplyViolation(kind: .author, dot: dot, description: "nobody knows its author")
+        }
+        return key.publicKey
+    }
+}
+
 /// Gives a directory in memory, where there is one, that is removed afterwards.
 func withScratchDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
+    let path = try scratchDirectory()
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    return try body(path)
+}
+
+/// Makes such a directory; whoever asks for it removes it.
+func scratchDirectory() throws -> String {
     let files = FileManager.default
     let parent = files.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : files.temporaryDirectory.path
     let path = "\(parent)/syncnode-fuzz-\(UUID().uuidString)"
     try files.createDirectory(atPath: path, withIntermediateDirectories: false)
-    defer { try? files.removeItem(atPath: path) }
-    return try body(path)
+    return path
 }

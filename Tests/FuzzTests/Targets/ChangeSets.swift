@@ -37,9 +37,16 @@ extension FuzzTarget {
 
     private static func check(body: [UInt8]) throws {
         let header = try? ChangeSetCodec.decodeHeader(body)
-        guard let changeSet = try? ChangeSetCodec.decode(body) else { return }
+        // Applying reads it where it stands: by the same rules, to the same end.
+        let view = try? ChangeSetView(body)
+        guard let changeSet = try? ChangeSetCodec.decode(body) else {
+            return try expect(view == nil, "a body that decoding refuses can be read where it stands")
+        }
         try expect(ChangeSetCodec.encode(changeSet) == body, "a body has two encodings")
         try expect(header == changeSet.header, "the header read alone is another")
+        try expect(
+            view?.changeSet == changeSet && view?.besideCells == changeSet.besideCells,
+            "a body reads otherwise where it stands")
         let rows = changeSet.tables.reduce(0) { $0 + $1.rows.count }
         try expect((1...Limits.rowChanges).contains(rows), "\(rows) row changes")
     }

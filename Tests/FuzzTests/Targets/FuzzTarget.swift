@@ -29,8 +29,10 @@ struct FuzzTarget: Sendable {
 
     /// Every target, in the order in which `Deploy/fuzz` runs them.
     static let all: [FuzzTarget] = [
-        .frame, .stream, .session, .changeSet, .changeSetParts, .apply, .tls, .roster, .request, .admission,
-        .invitation, .wire, .ninjs, .jsonLines, .json, .html, .search, .names,
+        .frame, .stream, .session, .changeSet, .changeSetParts, .apply, .comparisonQuestions, .comparisonAnswers,
+        .forkProof, .forkSearch, .tls, .roster, .request, .admission, .invitation, .wire, .ninjs, .jsonLines, .json,
+        .html,
+        .search, .names,
     ]
 }
 

@@ -24,4 +24,7 @@ enum SampleKeys {
             preconditionFailure("cannot make a key: \(error)")
         }
     }
+
+    /// Of the keys 3 and 4: whose histories are told, and somebody else's.
+    static let publicKeys = [key(3).publicKey, key(4).publicKey]
 }

@@ -83,7 +83,8 @@ private struct SessionScript {
         case 6:
             try handle(
                 source.pick([
-                    .stop, .rosterMerged(digest: [9], before: nil), .backlogCounted(.none),
+                    .stop, .ask(ComparisonQuestion(vector: Identifier128(high: 1, low: 1), wantsDeclarations: true)),
+                    .rosterMerged(digest: [9], before: nil), .backlogCounted(.none),
                     .rosterRead([[1]], digest: [1]),
                     .rewound,
                     .askSigned(Dot(origin: SampleFrames.origin(2), sequence: SequenceNumber(5))),
@@ -155,7 +156,11 @@ private struct SessionScript {
         case .readOutgoing(let request): try handle(.outgoing(outgoing(request)))
         case .countBacklog: try handle(.backlogCounted(Backlog(changeSets: 1, changes: 1, bytes: 1, oldest: nil)))
         case .readRoster: try handle(.rosterRead([[1], [2]], digest: local.rosterDigest))
-        case .compare: try handle(.compared(.catchingUp))
+        case .compare:
+            try handle(
+                .compared(
+                    source.pick([.catchingUp, .moved(local.applied), .ranges([.items([], more: false)], declared: [])]))
+            )
         case .readSigned(let dot): try handle(.signedRead(Self.signed(dot)))
         case .readAgain(let dot):
             try handle(
