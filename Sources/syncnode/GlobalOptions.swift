@@ -28,10 +28,17 @@ struct GlobalOptions: ParsableArguments {
         if let data { return absolute(data) }
         if let data = environment["SYNCNODE_DATA"], !data.isEmpty { return absolute(data) }
         if let base = environment["XDG_DATA_HOME"], !base.isEmpty { return absolute(base + "/syncnode") }
-        return absolute(NSHomeDirectory() + "/.local/share/syncnode")
+        return home + "/.local/share/syncnode"
+    }
+
+    /// As the shell has it: what `HOME` says counts before what the system's list of users does.
+    private static var home: String {
+        let home = ProcessInfo.processInfo.environment["HOME"] ?? ""
+        return home.hasPrefix("/") ? home : NSHomeDirectory()
     }
 
     private static func absolute(_ path: String) -> String {
+        if path == "~" || path.hasPrefix("~/") { return home + path.dropFirst() }
         let expanded = NSString(string: path).expandingTildeInPath
         return expanded.hasPrefix("/") ? expanded : FileManager.default.currentDirectoryPath + "/" + expanded
     }

@@ -25,7 +25,7 @@ import Testing
 
     /// Each tag's quote is closed by the next one's, so that every tag seems to go on to the end. Followed to the end each
     /// time, half a megabyte of it took an hour.
-    @Test func tagsThatNeverCloseAreFollowedOnce() {
+    @Test(.timeLimit(.minutes(1))) func tagsThatNeverCloseAreFollowedOnce() {
         let count = 100_000
         let text = HTMLText.plain(String(repeating: "<a \">\"", count: count) + "end")
         #expect(text.hasSuffix("\"end"))
@@ -36,7 +36,7 @@ import Testing
         #expect(HTMLText.plain("<p title=\"a>b\">one <b class='x>y'>two</b>") == "one two")
     }
 
-    @Test func membersOfManyNamesAreReadOnce() throws {
+    @Test(.timeLimit(.minutes(1))) func membersOfManyNamesAreReadOnce() throws {
         let members = (0..<50_000).map { "\"headline_\($0)\":\"h\($0)\"" }.joined(separator: ",")
         let draft = try #require(try drafts("{\(members)}").first)
         #expect(draft[.headline]?.hasPrefix("h") == true)
@@ -104,7 +104,7 @@ import Testing
         #expect(done.ignored.count == 1000)
     }
 
-    @Test func manyQuotesAreOneSearch() throws {
+    @Test(.timeLimit(.minutes(1))) func manyQuotesAreOneSearch() throws {
         let store = try NewsWorkspace().makeStore()
         let words = String(repeating: "\" ", count: 50_000) + "ports"
         #expect(try store.articles(ArticleQuery(search: words)).isEmpty)

@@ -82,7 +82,7 @@ import Trust
         // Not faketime itself, which waits for it.
         let holder = try String(contentsOfFile: hq.data + "/serve.lock", encoding: .utf8)
         kill(try #require(pid_t(holder.trimmingCharacters(in: .whitespacesAndNewlines))), SIGTERM)
-        _ = try await fast.wait(seconds: 10)
+        #expect(try await fast.wait(seconds: 10).status == 0, "\(fast.errors)")
 
         let server = try await hq.serve()
         var certificates: Set<[UInt8]> = []

@@ -62,8 +62,9 @@ import Testing
             }
             if Bool.random(using: &random) {
                 sync.signal(SIGKILL)
-                _ = try await sync.wait()
-                tally.puller += 1
+                let outcome = try await sync.wait()
+                #expect([0, 128 + SIGKILL].contains(outcome.status), "\(outcome)")
+                if outcome.status != 0 { tally.puller += 1 }
             } else {
                 try await server.crash()
                 let outcome = try await sync.wait()

@@ -67,6 +67,8 @@ import Testing
         try await expectAgreementButHeld([hq, istanbul, ankara])
         for node in [hq, istanbul, ankara] {
             let lag = try await node.json("lag")["peers"]?.elements ?? []
+            // With whom it spoke last, it is level: zero, and not unknown.
+            #expect(lag.contains { $0["behind"]?["change_sets"]?.int == 0 }, "\(node.name): \(lag)")
             #expect(lag.allSatisfy { $0["behind"]?["change_sets"]?.int ?? 0 == 0 }, "\(node.name): \(lag)")
         }
 

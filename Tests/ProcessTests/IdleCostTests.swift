@@ -54,7 +54,11 @@ import Testing
         #expect(try await istanbul.vector()?.keys.count == 10)
 
         let proxy = try Child("python3", ["-c", Self.proxy, "\(server.port)"])
-        func lines() -> [Substring] { String(decoding: proxy.output, as: UTF8.self).split(separator: "\n") }
+        // Whole ones: what stands after the last end of a line is still being written.
+        func lines() -> [Substring] {
+            String(decoding: proxy.output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+                .dropLast()
+        }
         let port = try await eventually("the proxy's port") { lines().first.flatMap { Int($0) } }
         let through = Server(node: hq, child: server.child, address: "127.0.0.1:\(port)")
         // The same handshake with the same certificates, and not a frame: what remains of a pull are its frames.
@@ -67,9 +71,11 @@ import Testing
             let runs = try await eventually("the pull") { lines().count >= round + 1 ? Runs(lines()[round]) : nil }
             let (up, down) = (runs.bytes("C") - bare.bytes("C"), runs.bytes("S") - bare.bytes("S"))
             print("idle pull, 10 origins: \(up) bytes up, \(down) down beyond a bare handshake; runs \(runs.list)")
-            #expect(up < 1000 && down < 1000)
+            #expect((1..<1000).contains(up) && (1..<1000).contains(down))
             // Up: hello; certificate, with the greeting; goodbye. Down: certificate; greeting; the connection's end.
-            #expect(runs.list.count { $0.side == "C" } <= 3 && runs.list.count { $0.side == "S" } <= 3, "\(runs.list)")
+            for side in ["C", "S"] {
+                #expect((2...3).contains(runs.list.count { String($0.side) == side }), "\(runs.list)")
+            }
         }
         try await server.stop()
     }

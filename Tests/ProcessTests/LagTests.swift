@@ -44,8 +44,9 @@ import Testing
             #expect(report["state"]?.text == "in_sync", "\(report)")
             #expect(
                 figures(report, "behind") == [0, 0, 0, 0] && figures(report, "ahead") == [0, 0, 0, 0], "\(report)")
-            #expect(
-                report["last_contact"] != .null && report["round_trip_ms"] != .null || node.name == "hq", "\(report)")
+            #expect(report["last_contact"] != .null, "\(report)")
+            // Who was dialled has sent no ping in so short a session.
+            #expect(report["round_trip_ms"] != .null || node.name == "hq", "\(report)")
             #expect(abs(report["clock_offset_ms"]?.int ?? 99999) < 5000, "\(report)")
         }
         try await istanbul.run("peer", "add", server.address)

@@ -12,15 +12,20 @@ import Testing
             [
                 "-c",
                 """
-                import sqlite3, sys
+                import sqlite3, sys, time
                 c = sqlite3.connect(sys.argv[1], timeout=60)
                 for i in range(400):
                     c.execute("INSERT INTO articles(id, headline) VALUES (?, 'left')", (f"left-{i}",))
                     c.execute("INSERT INTO articles(id, headline) VALUES (?, 'right')", (f"right-{i}",))
                     c.commit()
+                    time.sleep(0.005)
                 """, hq.replica,
             ])
+        _ = try await eventually("it writes; \(writer.errors)", within: 30) {
+            try await hq.sql("SELECT count(*) FROM articles") == "0" ? nil : true
+        }
         var copies = 0
+        var counts: [Int] = []
         while writer.status == nil, copies < 5 {
             copies += 1
             let file = bureaus.directory + "/copy\(copies).sqlite"
@@ -30,11 +35,13 @@ import Testing
                 "sqlite3",
                 [
                     file,
-                    "PRAGMA integrity_check; SELECT sum(headline = 'left') IS sum(headline = 'right') FROM articles",
+                    "PRAGMA integrity_check; SELECT sum(headline = 'left') = sum(headline = 'right') FROM articles",
+                    "SELECT count(*) FROM articles",
                 ])
-            #expect(found.text == "ok\n1\n", "\(found)")
+            #expect(found.text.hasPrefix("ok\n1\n"), "\(found)")
+            counts += found.text.split(separator: "\n").last.flatMap { Int($0) }.map { [$0] } ?? []
         }
-        #expect(copies > 0)
+        #expect(counts.contains { $0 < 800 }, "no copy was made while it wrote: \(counts)")
         #expect(try await writer.wait().status == 0)
         #expect(try await hq.sql("SELECT count(*) FROM articles") == "800")
         let twice = try await hq.attempt("backup", bureaus.directory + "/copy1.sqlite")

@@ -57,9 +57,17 @@ import Testing
         #expect(try await watch.status() == 128 + SIGTERM)
 
         let serve = try await Background(node, ["serve", "--listen", "127.0.0.1:0"], bureaus)
-        _ = try await eventually("it serves") { serve.shell.output.isEmpty ? nil : true }
+        let address = try await eventually("it serves") {
+            String(decoding: serve.shell.output, as: UTF8.self).firstMatch(of: /ready peers=(\S+)/).map {
+                String($0.output.1)
+            }
+        }
         kill(serve.pid, SIGINT)
-        _ = try await node.attempt("lag")
+        // It is at work after that one too.
+        let other = try await bureaus.admit("istanbul", by: node)
+        try await other.insertArticle("served", "After SIGINT")
+        try await other.run("push", address)
+        #expect(try await node.headline("served") == "After SIGINT")
         #expect(!serve.shell.errors.contains("stopping"), "\(serve.shell.errors)")
         kill(serve.pid, SIGTERM)
         #expect(try await serve.status() == 0)

@@ -81,7 +81,10 @@ import Testing
         let frames = FrameCodec.frames(of: replica.log[0].changeSet)
         #expect(frames.map(\.name) == ["change set", "values", "values", "values"])
         let decoded = try FrameCodec.decode(FrameCodec.encode(frames[0]))
-        guard case .changeSet(let start) = decoded else { return }
+        guard case .changeSet(let start) = decoded else {
+            Issue.record("\(decoded.name)")
+            return
+        }
         #expect(start.header?.dot == replica.log[0].dot)
         #expect(start.valueCount == 2 && decoded.flowBytes == frames[0].flowBytes)
     }

@@ -57,7 +57,10 @@ import Testing
         #expect(left.applied == right.applied)
         // What the exchange brought is remembered too.
         let idle = network.exchange(left, right, .pull)
-        guard case .greeting(let third) = idle.dialler.sent[0] else { return }
+        guard case .greeting(let third) = idle.dialler.sent[0] else {
+            Issue.record("\(idle.dialler.sent[0].name)")
+            return
+        }
         #expect(third.applied.base != nil && third.applied.entries.isEmpty)
         #expect(idle.dialler.sent.count == 2)
     }
@@ -85,7 +88,10 @@ import Testing
         let again = network.exchange(left, right, .pull)
         #expect(again.dialler.ending == .completed)
         #expect(again.dialler.sent.count == 2 && again.answerer.sent.count == 1)
-        guard case .greeting(let answer) = again.answerer.sent[0] else { return }
+        guard case .greeting(let answer) = again.answerer.sent[0] else {
+            Issue.record("\(again.answerer.sent[0].name)")
+            return
+        }
         #expect(answer.applied.base == nil)
     }
 

@@ -76,7 +76,7 @@ import Testing
         #expect(violation.rule == .node)
     }
 
-    @Test func aDifferenceToAVectorNobodyKnows() {
+    @Test func aVectorThatIsNoLongerThanItsDifferenceComesWhole() {
         let result = pull(
             tamper: greeting {
                 $0.applied = VectorDelta(
@@ -84,7 +84,7 @@ import Testing
                     since: RememberedVector(
                         vector: VersionVector([origin(9): SequenceNumber(1)]), digest: Identifier128(high: 4, low: 4)))
             })
-        // That difference is longer than the whole and so is the whole: harmless.
+        // That to a vector nobody knows is longer than the whole and so is the whole: harmless.
         #expect(result.0.ending == .completed)
     }
 

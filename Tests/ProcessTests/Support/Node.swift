@@ -195,8 +195,10 @@ struct Server: Sendable {
     }
 
     /// As a power cut would.
-    func crash() async throws {
+    func crash(_ location: SourceLocation = #_sourceLocation) async throws {
         child.signal(SIGKILL)
-        _ = try await child.wait()
+        let outcome = try await child.wait()
+        // One that had ended by itself was not killed.
+        #expect(outcome.status == 128 + SIGKILL, "\(node.name): \(outcome)", sourceLocation: location)
     }
 }
