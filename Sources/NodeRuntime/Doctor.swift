@@ -31,6 +31,8 @@ public enum Doctor {
     private static let day: Int64 = 86_400_000
     /// A replica takes a new origin when it was restored, copied or moved: so often something is set up wrongly.
     private static let manyOrigins = 100
+    /// The write-ahead log grows to some megabytes before it is written back, and what is taken in comes on top of that.
+    private static let leastFreeBytes: Int64 = 16_000_000
 
     /// - Parameter open: opens the node.
     public static func examine(_ directory: String, open: () throws -> Node) -> [Check] {
@@ -48,7 +50,7 @@ public enum Doctor {
                 name: "identity", state: .well,
                 finding: "“\(node.name)”, \(node.certificate.role.rawValue), \(node.id)", remedy: ""))
         checks.append(certificate(node))
-        for check in [clock, origin, forks, stamps, replica, setAside, waiting, peers] {
+        for check in [rights, clock, origin, forks, stamps, replica, setAside, waiting, addresses, peers] {
             do {
                 checks.append(try check(node))
             } catch {
@@ -93,6 +95,11 @@ public enum Doctor {
             )
         }
         let megabytes = free / 1_000_000
+        if free < leastFreeBytes {
+            return Check(
+                name: "disk", state: .broken, finding: "\(megabytes) MB free under \(directory)",
+                remedy: "Make room: next to nothing can be written here, sealed or taken in.")
+        }
         return Check(
             name: "disk", state: megabytes < 500 ? .watch : .well, finding: "\(megabytes) MB free under \(directory)",
             remedy: megabytes < 500 ? "Make room: a replica that cannot write takes nothing in." : "")
@@ -101,8 +108,16 @@ public enum Doctor {
     private static let renewal =
         "Here: `syncnode join --request FILE`; on an admin node: `syncnode admit FILE --out CERT`; here: `syncnode join --certificate CERT`, and start `serve` again."
 
-    private static func certificate(_ node: Node) -> Check {
-        let left = node.certificate.notAfter.milliseconds - node.clock().milliseconds
+    static func certificate(_ node: Node) -> Check {
+        let now = node.clock()
+        guard now >= node.certificate.notBefore else {
+            return Check(
+                name: "certificate", state: .broken,
+                finding:
+                    "this clock is before the certificate begins: it says \(rfc3339(now)), and the certificate is valid from \(rfc3339(node.certificate.notBefore))",
+                remedy: "Set the clock, best by NTP. Until then no session begins.")
+        }
+        let left = node.certificate.notAfter.milliseconds - now.milliseconds
         if left < 0 {
             return Check(
                 name: "certificate", state: .broken,
@@ -169,16 +184,48 @@ public enum Doctor {
         guard let furthest = ahead.first else {
             return Check(name: "stamps", state: .well, finding: "no stamp lies ahead of this clock", remedy: "")
         }
-        let isOwn = furthest.origin.node == node.id
+        let waiting = try ahead.first {
+            try $0.isHeld || ($0.origin.node == node.id && !isTakenIn($0.origin, node))
+        }
+        let told = waiting ?? furthest
+        let isOwn = told.origin.node == node.id
+        let finding =
+            (isOwn ? "this node" : "“\(node.name(of: told.origin.node))”")
+            + " stamped edits \(span(told.milliseconds)) ahead of this clock, until \(rfc3339(told.until)), as \(told.origin)"
+        guard waiting != nil else {
+            // Released: what builds on it needs no second word.
+            return Check(
+                name: "stamps", state: .watch, finding: finding + "; all of it is taken in",
+                remedy: isOwn
+                    ? "If this clock was set back, set it right. Else nothing need be done."
+                    : "If this clock is behind, set it right. Else nothing need be done.")
+        }
+        let release = "`syncnode held release --author \(node.commandName(of: told.origin.node))`"
         return Check(
-            name: "stamps", state: .broken,
-            finding: isOwn
-                ? "this node stamped edits \(furthest.milliseconds / 1000) s ahead of this clock, until \(rfc3339(furthest.until)), as \(furthest.origin)"
-                : "“\(node.name(of: furthest.origin.node))” stamped edits \(furthest.milliseconds / 1000) s ahead of this clock, until \(rfc3339(furthest.until)), as \(furthest.origin)",
+            name: "stamps", state: .broken, finding: finding,
             remedy: isOwn
-                ? "Peers hold these, and what follows them, until that time. On each, `syncnode held release --author NAME` takes them in now."
-                : "If this clock is right, that node's was wrong. `syncnode held release --author NAME` takes in now what `syncnode held` lists."
-        )
+                ? "If this clock was set back, set it right. If it is right, peers hold these, and what follows them, until that time. On each, \(release) takes them in now."
+                : "If this clock is right, that node's was wrong. \(release) takes in now what `syncnode held` lists.")
+    }
+
+    /// Whether every peer that was met has all that was written here under an origin.
+    private static func isTakenIn(_ origin: Origin, _ node: Node) throws -> Bool {
+        let own = try node.replica.vectors().applied[origin]
+        let met = try node.replica.peers().filter { node.roster.member($0.node)?.isRevoked == false }
+            .compactMap(\.facts)
+        return !met.isEmpty && met.allSatisfy { $0.applied[origin] >= own }
+    }
+
+    /// How long that is, whichever way: its two greatest units.
+    private static func span(_ milliseconds: Int64) -> String {
+        let length = milliseconds.magnitude
+        guard length >= 1000 else { return "\(length) ms" }
+        let seconds = length / 1000
+        let units = [
+            (seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s"),
+        ]
+        return units.drop { $0.0 == 0 }.prefix(2).filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+            .joined(separator: " ")
     }
 
     private static func clock(_ node: Node) throws -> Check {
@@ -199,9 +246,13 @@ public enum Doctor {
         let isOff = abs(median) > 60_000
         return Check(
             name: "clock", state: isOff ? (abs(median) > Limits.aheadMilliseconds ? .broken : .watch) : .well,
-            finding: "peers' clocks are \(median) ms ahead of this one (median of \(offsets.count))",
+            finding:
+                "peers' clocks are \(span(median)) \(median < 0 ? "behind" : "ahead of") this one (median of \(offsets.count))",
+            // Two clocks alone do not tell which of them is right.
             remedy: isOff
-                ? "Set this machine's clock, best by NTP."
+                ? (offsets.count < 3
+                    ? "Compare `date` here and there, and set the clock that is wrong, best by NTP."
+                    : "Set this machine's clock, best by NTP.")
                     + (median < -Limits.aheadMilliseconds
                         ? " Until then edits are stamped with what peers met within a day take for the present." : "")
                 : "")

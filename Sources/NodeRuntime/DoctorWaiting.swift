@@ -5,6 +5,7 @@
 internal import ReplicaStore
 internal import ReplicationCore
 internal import ReplicationModel
+internal import Trust
 
 extension Doctor {
     /// What cuts keep out, which is as it should be; and edits of this node that wait for rows on the other side of one.
@@ -96,6 +97,50 @@ extension Doctor {
                     + "Its peers keep what is not taken, and send it once there is room: when the cause is gone (`syncnode held`) what waits is applied by itself. A node that floods is to be revoked: `syncnode revoke \(node.commandName(of: tally.author))`."
             )
         }
+    }
+
+    /// Whether this node wrote what it may not. A reader was never a writer, so all that it wrote is such.
+    static func rights(_ node: Node) throws -> Check {
+        guard !node.certificate.role.mayWrite else {
+            return Check(name: "rights", state: .well, finding: "this node may write", remedy: "")
+        }
+        let status = try node.replica.status()
+        let sealed = status.applied.entries.filter { $0.key.node == node.id }.reduce(0) {
+            $0 + Int64(clamping: $1.value.rawValue)
+        }
+        guard status.unsealed > 0 || sealed > 0 else {
+            return Check(name: "rights", state: .well, finding: "this node reads, and wrote nothing", remedy: "")
+        }
+        var written: [String] = []
+        if status.unsealed > 0 { written.append(status.unsealed.of("edit")) }
+        if sealed > 0 { written.append("\(sealed.of("change set")) of edits") }
+        let isOne = status.unsealed + sealed == 1
+        return Check(
+            name: "rights", state: .broken,
+            finding:
+                "this node is a reader, and \(written.joined(separator: " and ")) \(isOne ? "was" : "were") written here: no node takes \(isOne ? "it" : "them"), and sessions end at \(isOne ? "it" : "them")",
+            remedy:
+                "Ask an admin for a writer's certificate: `syncnode join --request FILE` here, `syncnode admit FILE --role writer --out CERT` there, `syncnode join --certificate CERT` here, and start `serve` again; or join anew as a reader from another --data directory."
+        )
+    }
+
+    /// Addresses at which nobody of this workspace ever answered, or at which this node is refused.
+    static func addresses(_ node: Node) throws -> Check {
+        let known = try node.replica.addresses()
+        let troubled = known.filter { $0.failure != nil && ($0.node == nil || $0.failure?.kind == "refused") }
+        guard !troubled.isEmpty else {
+            return Check(
+                name: "addresses", state: .well,
+                finding: known.isEmpty ? "none is dialled" : "\(known.count.of("address", "addresses")) known",
+                remedy: "")
+        }
+        return Check(
+            name: "addresses", state: .watch,
+            finding: troubled.map {
+                "\($0.address) \($0.node == nil ? "never answered as a peer" : "refuses"): \($0.failure?.message ?? "")"
+            }.joined(separator: "\n    "),
+            remedy: troubled.map { "`syncnode peer remove \($0.address)` if it is wrong." }
+                .joined(separator: "\n    → "))
     }
 
     static func peers(_ node: Node) throws -> Check {

@@ -112,6 +112,15 @@ extension Node {
                     "make it one, here: `syncnode join --request FILE`, `syncnode admit FILE --role admin --out CERT`, `syncnode join --certificate CERT`; then start `syncnode serve` again"
             )
         }
+        guard clock().milliseconds / 1000 <= certificate.notAfter.milliseconds / 1000 else {
+            throw TrustError(
+                .refused, "invite", "\"\(name)\"",
+                cause:
+                    "this node's own certificate ran out at \(rfc3339(certificate.notAfter)), so nobody could join through it",
+                nextStep:
+                    "renew it, here: `syncnode join --request FILE`, `syncnode admit FILE --out CERT`, `syncnode join --certificate CERT`; then start `syncnode serve` again"
+            )
+        }
         if refreshRosterHas(name) {
             throw TrustError(
                 .refused, "invite", "\"\(name)\"", cause: "a node of this name is in the workspace",

@@ -74,12 +74,24 @@ public final class Node: Sendable {
         do {
             return try IdentityDirectory.open(path: identityPath(directory))
         } catch  where error.code == .notFound {
-            throw TrustError(
-                .notFound, "open the node in", directory, cause: "there is no identity in it",
+            throw absence(of: directory)
+        }
+    }
+
+    private static func absence(of directory: String) -> TrustError {
+        let premises = Premises(directory)
+        if premises.hasReplica, !premises.hasIdentity {
+            return TrustError(
+                .notFound, "open the node in", directory, cause: "identity/key.pem is missing beside replica.sqlite",
                 nextStep:
-                    "make a workspace with `syncnode init`, join one with `syncnode join CODE`, or name another --data directory"
+                    "put identity/ back from its backup; if it is lost, nobody can be this node again: revoke it, join anew from another --data directory, and copy unsent edits with SQL"
             )
         }
+        return TrustError(
+            .notFound, "open the node in", directory, cause: "there is no identity in it",
+            nextStep:
+                "make a workspace with `syncnode init`, join one with `syncnode join` (which asks for the code), or name another --data directory"
+        )
     }
 
     static func highWaterMark(_ identity: IdentityDirectory) -> HighWaterMarkFile {

@@ -32,6 +32,8 @@ public final class NodeService: Service {
     private let failures = FailureLog()
     private let clockIsDoubted = Atomic(false)
     private let toldNotice = Atomic<Int64>(0)
+    /// The day on which the log was last told how the certificate stands.
+    private let toldCertificate = Atomic<Int64>(.min)
 
     /// Files that a service needs beside its connections: two for each of six connections to the replica, the event loops',
     /// the watcher's, logs, and the marks and certificates that it opens for a moment.
@@ -71,6 +73,7 @@ public final class NodeService: Service {
                     "seconds": "\(ahead.milliseconds / 1000)", "held": "\(ahead.isHeld)",
                 ])
         }
+        tellCertificate()
         logger.info("serving", metadata: ["peers": "\(listener.endpoint)", "node": "\(node.name)"])
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in await watch(watcher) }
@@ -288,6 +291,20 @@ public final class NodeService: Service {
         }
     }
 
+    /// Warns of a certificate that has run out, or soon will, or is not valid yet: at the start, and then once a day.
+    private func tellCertificate() {
+        let check = Doctor.certificate(node)
+        let now = node.clock().milliseconds
+        guard check.state != .well else { return }
+        guard now / Self.dayMilliseconds != toldCertificate.load(ordering: .relaxed) else { return }
+        toldCertificate.store(now / Self.dayMilliseconds, ordering: .relaxed)
+        logger.warning(
+            "this node's certificate wants attention",
+            metadata: ["found": "\(check.finding)", "advice": "\(check.remedy)"])
+    }
+
+    private static let dayMilliseconds: Int64 = 86_400_000
+
     /// What was held for its clock is released when its time comes.
     private func releaseHeld() async {
         while !Task.isCancelled {
@@ -297,6 +314,7 @@ public final class NodeService: Service {
                     try node.replica.clockDoubtMilliseconds() == nil ? node.replica.releaseHeld() : nil
                 }
                 try await BlockingWork.run { [self] in try tellNotices() }
+                tellCertificate()
                 // Certificates run out while sessions stay.
                 sessions.enforce(node.roster, at: node.clock())
                 if let report, report.changeSets > 0 {

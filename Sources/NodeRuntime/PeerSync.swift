@@ -166,7 +166,7 @@ extension Node {
 
     /// Why a session did not do what it was for; nil where it did.
     func failure(of outcome: SessionResult) -> PeerSyncFailure? {
-        outcome.failure.map { failure(of: $0) } ?? Self.failure(of: outcome.ending)
+        outcome.failure.map { failure(of: $0) } ?? Self.failure(of: outcome.ending, with: name(of: outcome.peer))
     }
 
     /// Writes down how an attempt ended, for `lag`.
@@ -221,7 +221,8 @@ extension Node {
         guard let peer = link.peer else { preconditionFailure("an exchange link has a proven peer") }
         guard peer.nodeID != id else {
             await link.close()
-            throw NodeError(.refused, "\(target.endpoint) is this node itself.")
+            throw NodeError(
+                .refused, "\(target.endpoint) is this node itself: `syncnode peer remove \(target.endpoint)`.")
         }
         if let expected = target.node, expected != peer.nodeID, target.name != target.endpoint.description {
             let seen = peer.name
@@ -247,7 +248,8 @@ extension Node {
         return link
     }
 
-    static func failure(of ending: SessionEnding) -> PeerSyncFailure? {
+    /// - Parameter name: the peer's.
+    static func failure(of ending: SessionEnding, with name: String) -> PeerSyncFailure? {
         switch ending {
         case .completed: nil
         case .incomplete(let missing):
@@ -272,7 +274,7 @@ extension Node {
             )
         case .peerError(let notice):
             switch notice.code {
-            case .refused: PeerSyncFailure(kind: .refused, message: "The peer refused: \(notice.message)")
+            case .refused: PeerSyncFailure(kind: .refused, message: "“\(name)” refuses this node: \(notice.message)")
             case .busy, .internal, .timeout:
                 PeerSyncFailure(
                     kind: .interrupted, message: "The peer cannot go on now: \(notice.message). Try again later.")

@@ -7,6 +7,8 @@ actor QuestionGate {
     private var isTaken = false
     private var waiting: [(number: UInt64, turn: CheckedContinuation<Void, any Error>)] = []
     private var last: UInt64 = 0
+    /// How many wait for their turn.
+    var waitingCount: Int { waiting.count }
     /// A question that took longer is not rested for longer: others wait, too.
     private static let longestRest = Duration.seconds(10)
 

@@ -312,10 +312,14 @@ extension FrameCodec {
         return WallClock(milliseconds: milliseconds)
     }
 
-    /// For people: it reaches logs and terminals, so each control character is read as a space.
+    /// For people: it reaches logs and terminals, so each character that controls one, or the order in which others are shown,
+    /// is read as a space.
     private static func text(_ text: String, _ field: String) throws(FrameError) -> String {
         guard text.utf8.count <= FrameLimits.textBytes else { throw .tooLarge("\(field) of \(text.utf8.count) bytes") }
-        func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.generalCategory == .control }
+        func isControl(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.generalCategory == .control || (0x202a...0x202e).contains(scalar.value)
+                || (0x2066...0x2069).contains(scalar.value)
+        }
         guard text.unicodeScalars.contains(where: isControl) else { return text }
         var shown = String.UnicodeScalarView()
         for scalar in text.unicodeScalars { shown.append(isControl(scalar) ? " " : scalar) }

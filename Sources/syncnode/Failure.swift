@@ -8,6 +8,7 @@ import NewsStore
 import NodeRuntime
 import PeerTransport
 import ReplicaStore
+import ReplicationModel
 import Trust
 
 /// The exit codes scripts may rely on (sysexits.h).
@@ -37,19 +38,45 @@ extension Syncnode {
     /// Says what went wrong on standard error, and ends the program.
     static func fail(_ error: any Error) -> Never {
         if error is ReaderLeft { ReaderLeft.end() }
-        guard let status = status(of: error) else { Syncnode.exit(withError: error) }
+        guard let status = status(of: error) else {
+            guard GlobalOptions.standAlone(in: Array(CommandLine.arguments.dropFirst())) else {
+                Syncnode.exit(withError: error)
+            }
+            fail(CommandFailure(.usage, "There are options, but no command. Name a command: see `syncnode --help`."))
+        }
         report(error)
         Foundation.exit(status.rawValue)
     }
 
     /// Says what went wrong and lets the command go on.
     static func report(_ error: any Error) {
-        let text = printable((error as? SQLError).map(explained) ?? "\(error)")
-        say(Terminal.error.styled("syncnode:", .red, .bold) + " " + text)
+        let directory = GlobalOptions.directory(in: CommandLine.arguments)
+        let text = (error as? SQLError)?.explained(at: directory + "/replica.sqlite") ?? "\(error)"
+        let step = nextStep(error, directory, unless: text)
+        say(Terminal.error.styled("syncnode:", .red, .bold) + " " + printable(step.map { "\(text)\n\($0)" } ?? text))
     }
 
-    private static func explained(_ error: SQLError) -> String {
-        error.explained(at: GlobalOptions.directory(in: CommandLine.arguments) + "/replica.sqlite")
+    /// What to do, where the error itself cannot tell.
+    private static func nextStep(_ error: any Error, _ directory: String, unless text: String) -> String? {
+        if let error = error as? ReplicaError, [.notAReplica, .damaged].contains(error.code) {
+            return text.contains("syncnode doctor") ? nil : "`syncnode doctor` says what to do."
+        }
+        // SQLite calls it an I/O error where the disk has no room for the files beside the database.
+        guard !text.contains("make room"), status(of: error) == .inputOutput,
+            let free = freeBytes(directory), free < fullBelow
+        else { return nil }
+        return "The disk is full: \(free.of("byte")) free under \(directory). Make room."
+    }
+
+    /// Bytes. With less, SQLite can hardly make its log and the index of it.
+    private static let fullBelow: UInt64 = 1_000_000
+
+    /// What this user may still write there; nil where nobody may write, or it cannot be told.
+    private static func freeBytes(_ directory: String) -> UInt64? {
+        var answer = statvfs()
+        guard statvfs(directory, &answer) == 0, answer.f_blocks > 0, answer.f_flag & UInt(ST_RDONLY) == 0
+        else { return nil }
+        return UInt64(answer.f_bavail) * UInt64(answer.f_frsize)
     }
 
     /// Nil for what the argument parser itself reports: wrong usage, help, a plain exit code. Those below it have names of

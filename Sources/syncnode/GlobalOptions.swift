@@ -8,7 +8,8 @@ struct GlobalOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "Where this node lives: replica.sqlite and identity/. Else SYNCNODE_DATA, else $XDG_DATA_HOME/syncnode, else ~/.local/share/syncnode.",
-            valueName: "dir"))
+            valueName: "dir"),
+        completion: .directory)
     var data: String?
 
     @Flag(name: .long, help: "Print one JSON document on standard output.")
@@ -56,6 +57,20 @@ extension GlobalOptions {
 
     /// Puts `--data DIR` and `--json` behind a command where they were typed before it: the parser knows them only there.
     static func afterCommand(_ arguments: [String]) -> [String] {
+        let (options, rest) = leading(arguments)
+        guard !rest.isEmpty else { return arguments }
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return rest[..<end] + options + rest[end...]
+    }
+
+    /// Whether nothing but these options was typed: the parser knows them only behind a command, and calls them unknown.
+    static func standAlone(in arguments: [String]) -> Bool {
+        let (_, rest) = leading(arguments)
+        return !arguments.isEmpty && (rest.isEmpty || Array(rest) == ["--data"])
+    }
+
+    /// These options where they stand before any other word, and what follows them.
+    private static func leading(_ arguments: [String]) -> (options: [String], rest: ArraySlice<String>) {
         var options: [String] = []
         var rest = arguments[...]
         while let word = rest.first {
@@ -69,8 +84,6 @@ extension GlobalOptions {
                 break
             }
         }
-        guard !rest.isEmpty else { return arguments }
-        let end = rest.firstIndex(of: "--") ?? rest.endIndex
-        return rest[..<end] + options + rest[end...]
+        return (options, rest)
     }
 }

@@ -47,7 +47,7 @@ struct ClockAheadTests {
         #expect(stamps["state"]?.text == "broken", "\(stamps)", sourceLocation: location)
         #expect(stamps["finding"]?.text?.contains(finding) == true, "\(stamps)", sourceLocation: location)
         #expect(
-            stamps["remedy"]?.text?.contains("syncnode held release --author NAME") == true, "\(stamps)",
+            stamps["remedy"]?.text?.contains("syncnode held release --author istanbul") == true, "\(stamps)",
             sourceLocation: location)
     }
 

@@ -21,9 +21,9 @@ import Testing
 
         try await hq.run("revoke", "istanbul", "--reason", "laptop stolen")
         try await server.says("session ended", "peer=istanbul", "Refused: this node was revoked")
-        try await leaving.says("session ended", "peer=hq", "The peer refused: this node was revoked")
+        try await leaving.says("session ended", "peer=hq", "refuses this node: this node was revoked")
         // It dials again, and is told at the door.
-        try await leaving.says("session ended", "peer=hq", "The peer refused: it was revoked")
+        try await leaving.says("session ended", "peer=hq", "refuses this node: it was revoked")
         _ = try await eventually("istanbul knows that it is refused") {
             try await istanbul.state(of: "hq") == "refused" ? true : nil
         }

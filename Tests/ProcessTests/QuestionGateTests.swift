@@ -4,15 +4,6 @@ import Testing
 
 @testable import NodeRuntime
 
-extension QuestionGate {
-    /// How many wait for their turn. That is the gate's own affair, and nothing else tells from outside that somebody has come so
-    /// far; -1 where it is kept in another way by now.
-    fileprivate var waitingCount: Int {
-        let waiting = Mirror(reflecting: self).children.first { $0.label == "waiting" }
-        return waiting.map { Mirror(reflecting: $0.value).children.count } ?? -1
-    }
-}
-
 /// Something that one task waits for and another lets happen, once.
 private final class Latch: Sendable {
     private let events: AsyncStream<Void>

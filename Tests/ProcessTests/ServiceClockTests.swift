@@ -86,7 +86,8 @@ struct ServiceClockTests {
         try clock.set(ahead: 2 * Self.hour)
         try await server.says(
             "session ended", "peer=istanbul", "Refused: the certificate of this node has run out", within: 60)
-        try await leaving.says("session ended", "peer=hq", "The peer refused: the certificate of this node has run out")
+        try await leaving.says(
+            "session ended", "peer=hq", "refuses this node: the certificate of this node has run out")
         // It dials again, and is told at the door.
         try await leaving.says("session ended", "peer=hq", "its certificate has expired")
         try await istanbul.insertArticle("after", "Written after")

@@ -90,12 +90,12 @@ import Testing
 
     /// It reaches logs and terminals.
     @Test func aTextForPeopleHoldsNoControlCharacter() throws {
-        let notice = ErrorNotice(code: .busy, message: "be\u{1b}[2Jware\nof \u{9b}this é")
+        let notice = ErrorNotice(code: .busy, message: "be\u{1b}[2Jware\nof \u{9b}this \u{202e}é\u{2066}")
         guard case .error(let read) = try FrameCodec.decode(FrameCodec.encode(.error(notice))) else {
             Issue.record("no error")
             return
         }
-        #expect(read.message == "be [2Jware of  this é")
+        #expect(read.message == "be [2Jware of  this  é ")
     }
 
     private func session(_ mode: SyncMode = .live) -> (

@@ -28,7 +28,8 @@ extension ArticleCommand {
                   syncnode article import archive.jsonl --json | jq length
                 """)
 
-        @Argument(help: ArgumentHelp("Files; - is standard input.", valueName: "file")) var files: [String]
+        @Argument(help: ArgumentHelp("Files; - is standard input.", valueName: "file"), completion: .file())
+        var files: [String]
         @Option(help: "How the files are written; guessed from their beginning if left out.") var format: ArticleFormat?
         @OptionGroup var options: GlobalOptions
 

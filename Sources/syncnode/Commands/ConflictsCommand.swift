@@ -57,18 +57,23 @@ struct ConflictsCommand: AsyncParsableCommand {
         func run() async throws {
             let node = try options.openNode()
             let items = try node.replica.conflicts(acknowledged: all).map { Item($0, node) }
-            var table = TextTable("id", "row", "field", "lost", "by", "stands", "by")
+            let titles = ["id"] + (all ? ["state"] : []) + ["row", "field", "lost", "by", "stands", "by"]
+            var table = TextTable(titles.map { TextTable.Column(title: $0) })
             for item in items {
-                table.add([
-                    (item.id, .bold), ("\(item.table) \(item.row.prefix(13))", nil), (item.field, nil),
+                var cells: [(String, Style?)] = [(item.id, .bold)]
+                if all { cells.append(item.acknowledged ? ("dealt with", .dim) : ("open", .yellow)) }
+                cells += [
+                    ("\(item.table) \(item.row.prefix(13))", nil), (item.field, nil),
                     (ConflictText.short(item.lost), .yellow), (item.lost.author, nil),
-                    (ConflictText.short(item.current), nil),
-                    (item.current.author, nil),
-                ])
+                    (ConflictText.short(item.current), nil), (item.current.author, nil),
+                ]
+                table.add(cells)
             }
+            let dealing = "  ·  keep ID writes the lost value back  ·  accept ID leaves what stands"
             let hint =
-                "\n\nsyncnode conflicts show ID  ·  keep ID writes the lost value back  ·  accept ID leaves what stands"
-            try options.print(["conflicts": items], text: items.isEmpty ? "No conflict is open." : table.text() + hint)
+                "\n\nsyncnode conflicts show ID" + (items.allSatisfy(\.acknowledged) ? "" : dealing)
+            let none = all ? "There is no conflict, and none was dealt with." : "No conflict is open."
+            try options.print(["conflicts": items], text: items.isEmpty ? none : table.text() + hint)
         }
     }
 

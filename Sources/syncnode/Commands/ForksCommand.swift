@@ -98,16 +98,24 @@ struct ForksCommand: AsyncParsableCommand {
             abstract: "Write the proof to a file that anyone can check.",
             discussion: "It holds the two change sets whole, with what was written in them.")
         @Argument(help: "The fork's id, or its beginning.") var id: String
-        @Argument(help: ArgumentHelp("Where to; it must not exist.", valueName: "file")) var file: String
+        @Argument(help: ArgumentHelp("Where to; it must not exist.", valueName: "file"), completion: .file())
+        var file: String
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
             let node = try options.openNode()
             let proof = try ForksCommand.find(id, node).proof
-            do {
-                try Data(proof.bytes).write(to: URL(fileURLWithPath: file), options: .withoutOverwriting)
-            } catch {
-                throw CommandFailure(.inputOutput, "Cannot write \(file): \(error.localizedDescription)")
+            let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            var code = descriptor < 0 ? errno : Terminal.write(Data(proof.bytes), to: descriptor)
+            if descriptor >= 0 {
+                if close(descriptor) != 0, code == 0 { code = errno }
+                if code != 0 { unlink(file) }
+            }
+            guard code == 0 else {
+                throw CommandFailure(
+                    .inputOutput,
+                    "Cannot write \(file): \(String(cString: strerror(code))). Name a file that is not there yet, where you may write."
+                )
             }
             try options.print(
                 ["file": file], text: "Wrote \(Figures.bytes(UInt64(proof.bytes.count))) to \(file).")
@@ -117,17 +125,16 @@ struct ForksCommand: AsyncParsableCommand {
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check a proof; needs no node and no workspace.")
-        @Argument(help: "A file that `forks export` wrote.") var file: String
+        @Argument(help: "A file that `forks export` wrote.", completion: .file()) var file: String
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
+            let bytes = try Files.read(file)
             let proof: ForkProof
             do {
-                proof = try ForkProof(bytes: [UInt8](Data(contentsOf: URL(fileURLWithPath: file))))
-            } catch let error as ForkProofError {
-                throw CommandFailure(.badData, "\(file): \(error)")
+                proof = try ForkProof(bytes: bytes)
             } catch {
-                throw CommandFailure(.noInput, "Cannot read \(file): \(error.localizedDescription)")
+                throw CommandFailure(.badData, "\(file): \(error)")
             }
             let item = Item(proof, metAt: nil, name: String("\(proof.fork.origin.node)".prefix(12)))
             try options.print(item, text: "The proof holds.\n" + item.text)

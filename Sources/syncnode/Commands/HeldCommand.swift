@@ -127,21 +127,27 @@ struct HeldCommand: AsyncParsableCommand {
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show what is in one of them.",
+            abstract: "Show what is in one of them, or in a run.",
             discussion:
                 "As its author signed it; whatever of it is here now in another way, by way of another change set, is not shown."
         )
-        @Argument(help: "The id that `syncnode held` shows.") var id: String
+        @Argument(help: "The id that `syncnode held` shows: of one, or of a run.") var id: String
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
             let node = try options.openNode()
-            let held = try HeldText.find(id, node)
-            guard let contents = try node.replica.heldContents(held.dot) else {
+            let documents = try HeldText.find(id, node).compactMap { held in
+                try node.replica.heldContents(held.dot).map { HeldContentsDocument(held, $0, node) }
+            }
+            guard let first = documents.first else {
                 throw CommandFailure(.noInput, "\(id) is held no more: it was applied meanwhile.")
             }
-            let document = HeldContentsDocument(held, contents, node)
-            try options.print(document, text: document.text(node))
+            let text = documents.map { $0.text(node) }.joined(separator: "\n\n")
+            if documents.count == 1 {
+                try options.print(first, text: text)
+            } else {
+                try options.print(["held": documents], text: text)
+            }
         }
     }
 
@@ -153,7 +159,7 @@ struct HeldCommand: AsyncParsableCommand {
                 still win over what they follow; peers whose clocks are right hold them until the time comes, or until \
                 their operators release what is held there too.
                 """)
-        @Argument(help: "The id that `syncnode held` shows.") var id: String?
+        @Argument(help: "The id that `syncnode held` shows: of one, or of a run.") var id: String?
         @Option(help: "Everything that is held of this node.") var author: String?
         @OptionGroup var options: GlobalOptions
 
@@ -165,11 +171,16 @@ struct HeldCommand: AsyncParsableCommand {
             let node = try options.openNode()
             if let author { return try release(all: author, node) }
             let id = id ?? ""
-            let held = try HeldText.find(id, node)
-            guard held.cause == .clockAhead else {
-                throw try HeldText.whyNotByHand(held, node)
+            try release(HeldText.find(id, node), node)
+        }
+
+        /// What waits for one that is ahead may be ahead as well.
+        private func release(_ held: [HeldChangeSet], _ node: Node) throws {
+            guard let first = held.first else { return }
+            guard held.contains(where: { $0.cause == .clockAhead }) else {
+                throw try HeldText.whyNotByHand(first, node)
             }
-            try release([held.dot], node)
+            try release(Set(held.map(\.dot)), node)
         }
 
         private func release(all author: String, _ node: Node) throws {
@@ -178,12 +189,8 @@ struct HeldCommand: AsyncParsableCommand {
                     .noInput, "“\(author)” is no node of this workspace. `syncnode roster` lists them.")
             }
             let held = try node.replica.held().filter { $0.dot.origin.node == member.node }
-            guard let first = held.first else { throw CommandFailure(.noInput, "Nothing of “\(author)” is held.") }
-            guard held.contains(where: { $0.cause == .clockAhead }) else {
-                throw try HeldText.whyNotByHand(first, node)
-            }
-            // What waits for them may be ahead as well.
-            try release(Set(held.map(\.dot)), node)
+            guard !held.isEmpty else { throw CommandFailure(.noInput, "Nothing of “\(author)” is held.") }
+            try release(held, node)
         }
 
         private func release(_ dots: Set<Dot>, _ node: Node) throws {

@@ -5,21 +5,33 @@ import ReplicaStore
 import ReplicationModel
 
 enum HeldText {
-    /// The held change set that a person means: its id, or the id with the origin shortened as it is shown.
-    static func find(_ id: String, _ node: Node) throws -> HeldChangeSet {
+    /// The held change sets that a person means, in order: by the id of one, or of a run, FIRST…LAST; with the origin whole, or
+    /// shortened as it is shown.
+    static func find(_ id: String, _ node: Node) throws -> [HeldChangeSet] {
         let parts = id.split(separator: ":", omittingEmptySubsequences: false)
+        let sequences = parts.count == 2 ? Self.sequences(parts[1]) : nil
         let matches = try node.replica.held().filter { held in
-            "\(held.dot)" == id
-                || parts.count == 2 && "\(held.dot.sequence)" == parts[1] && held.dot.origin.isMeant(by: parts[0])
+            sequences?.contains(held.dot.sequence.rawValue) == true && held.dot.origin.isMeant(by: parts[0])
         }
-        guard let held = matches.first else {
+        guard !matches.isEmpty else {
             throw CommandFailure(.noInput, "Nothing held has the id \(id). `syncnode held` lists what is.")
         }
-        guard matches.count == 1 else {
-            throw CommandFailure(
-                .usage, "\(id) means \(matches.map { "\($0.dot)" }.joined(separator: " or ")): give more of it.")
+        let origins = Set(matches.map(\.dot.origin))
+        guard origins.count == 1 else {
+            let meant = origins.map { "\($0):\(parts[1])" }.sorted()
+            throw CommandFailure(.usage, "\(id) means \(meant.joined(separator: " or ")): give more of it.")
         }
-        return held
+        return matches.sorted { $0.dot.sequence < $1.dot.sequence }
+    }
+
+    /// `2`, or `2…4`; three dots are easier to type.
+    private static func sequences(_ text: Substring) -> ClosedRange<UInt64>? {
+        let ends = text.replacing("...", with: "…").split(separator: "…", omittingEmptySubsequences: false)
+            .map { UInt64($0) }
+        guard ends.count <= 2, let first = ends.first ?? nil, let last = ends.last ?? nil, first <= last else {
+            return nil
+        }
+        return first...last
     }
 
     static func listing(
@@ -31,6 +43,7 @@ enum HeldText {
         var parts: [String] = []
         if !runs.isEmpty {
             var table = TextTable("author", "change sets", "released by itself", "id", "why")
+            table.lastIsProse = true
             for run in runs {
                 table.add(
                     node.name(of: run.origin.node), run.count.grouped, release(of: run),

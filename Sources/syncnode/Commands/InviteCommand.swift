@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import NodeRuntime
+import PeerTransport
 import Trust
 
 /// What a member may do, as it is typed.
@@ -18,13 +19,21 @@ enum RoleArgument: String, ExpressibleByArgument, CaseIterable {
 }
 
 /// `90s`, `30m`, `24h`, `7d`.
-struct DurationArgument: ExpressibleByArgument {
+struct DurationArgument {
     static let day = DurationArgument(seconds: 86400)
     let seconds: Int64
 
     private init(seconds: Int64) { self.seconds = seconds }
 
-    init?(argument: String) {
+    /// Throws what it should be.
+    @Sendable static func read(_ argument: String) throws -> DurationArgument {
+        guard let duration = DurationArgument(argument: argument) else {
+            throw ValidationError("Write 90s, 30m, 24h or 7d: more than nothing, and ten years at most.")
+        }
+        return duration
+    }
+
+    private init?(argument: String) {
         let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
         guard let unit = argument.last.flatMap({ units[$0] }), let count = Int64(argument.dropLast()), count > 0 else {
             return nil
@@ -36,9 +45,6 @@ struct DurationArgument: ExpressibleByArgument {
 
     /// Ten years: nobody means to invite for longer.
     private static let greatestSeconds: Int64 = 3650 * 86400
-
-    /// In hours, as the help names the default.
-    var defaultValueDescription: String { "\(seconds / 3600)h" }
 }
 
 struct InviteCommand: AsyncParsableCommand {
@@ -51,7 +57,10 @@ struct InviteCommand: AsyncParsableCommand {
 
     @Argument(help: "What the new node is called.") var name: String
     @Option(help: "What it may do: writer, reader or admin.") var role = RoleArgument.writer
-    @Option(help: ArgumentHelp("How long the code is good for.", valueName: "24h")) var expires = DurationArgument.day
+    @Option(
+        help: ArgumentHelp("How long the code is good for: 90s, 30m, 24h or 7d; a day if left out.", valueName: "24h"),
+        transform: DurationArgument.read)
+    var expires = DurationArgument.day
     @Option(
         help: ArgumentHelp(
             "Where this node is reached; else where it last served. May be repeated.", valueName: "host:port"))
@@ -66,12 +75,23 @@ struct InviteCommand: AsyncParsableCommand {
         let expiresAt: JSONTime
     }
 
+    /// Whether an address leads nowhere but to the machine that dials it.
+    private static func isLoopback(_ address: String) -> Bool {
+        guard let host = try? Endpoint(address).host.lowercased() else { return false }
+        return host == "localhost" || host == "::1" || host.wholeMatch(of: /127\.[0-9.]+/) != nil
+    }
+
     func run() async throws {
         let node = try options.openNode()
         let code = try node.invite(name, role: role.role, validFor: expires.seconds, addresses: address)
         say(
-            "For “\(name)”, \(Figures.role(role.role)), once, until \(Figures.time(code.expiresAt)). On the new node run `syncnode join` and paste it."
+            "For “\(name)”, \(Figures.role(role.role)), once, until \(Figures.time(code.expiresAt)). On the new node run `syncnode join` and paste it. It will dial \(code.addresses.joined(separator: ", "))."
         )
+        if code.addresses.allSatisfy(Self.isLoopback) {
+            say(
+                "No other machine reaches this one there: for a node elsewhere, invite with `--address HOST:PORT`, where this one is reached."
+            )
+        }
         try options.print(
             Document(
                 code: code.text, name: name, role: role.rawValue, addresses: code.addresses,

@@ -34,6 +34,9 @@ struct JoinCommand: AsyncParsableCommand {
         guard given.count == 1 || given.isEmpty && asksForCode else {
             throw ValidationError("Give either a code, `-` to read one, or --request FILE, or --certificate FILE.")
         }
+        guard name == nil || request != nil else {
+            throw ValidationError("--name goes with --request; with a code, the invitation says the name.")
+        }
     }
 
     /// Whether somebody is there to be asked.
@@ -53,6 +56,7 @@ struct JoinCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let request {
+            try Files.checkMayWrite("CERTIFICATE REQUEST", to: request)
             let made = try Node.joinRequest(options.directory, name: name)
             try Files.write(made.pem, to: request)
             say("Carry \(request) to an admin node, and run there: syncnode admit \(request) --out CERT")
@@ -82,13 +86,16 @@ struct JoinCommand: AsyncParsableCommand {
             try Node.checkMayJoin(options.directory)
             node = try await Node.join(options.directory, code: givenCode(), tables: NewsTables.all)
         }
+        let next =
+            try node.replica.addresses().isEmpty
+            ? "`syncnode peer add HOST:PORT`, and `syncnode pull`" : "`syncnode pull`"
         try options.print(
             InitCommand.Document(node),
             text: """
                 This node is “\(node.name)” now, \(Figures.role(node.certificate.role)) of workspace “\(node.replica.workspace.name)”.
                   data   \(node.directory)
                   node   \(node.id)
-                Next: `syncnode pull` fetches what the workspace has.
+                Next: \(next) fetches what the workspace has.
                 """)
     }
 }
@@ -107,9 +114,18 @@ struct AdmitCommand: AsyncParsableCommand {
 
     func run() async throws {
         let node = try options.openNode()
-        let admission = try node.admit(request: Files.read(request), name: name, role: role?.role)
-        try Files.write(admission.pem, to: out)
+        let asked = try Files.read(request)
+        try Files.checkMayWrite("CERTIFICATE", to: out)
+        let admission = try node.admit(request: asked, name: name, role: role?.role)
         let admitted = admission.certificate
+        do {
+            try Files.write(admission.pem, to: out)
+        } catch let failure as CommandFailure {
+            // The roster has it, and a roster forgets nobody.
+            throw CommandFailure(
+                failure.status,
+                "\(failure)\n“\(admitted.name)” is admitted; run the same command with another --out.")
+        }
         try options.print(
             [
                 "node_id": "\(admitted.nodeID)", "name": admitted.name, "role": admitted.role.rawValue,

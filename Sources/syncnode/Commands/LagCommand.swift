@@ -82,28 +82,30 @@ struct LagCommand: AsyncParsableCommand {
     private static func table(_ lag: [PeerLag], _ node: Node, _ now: WallClock) -> String {
         guard !lag.isEmpty else { return "“\(node.name)” knows no other node yet." }
         var table = TextTable("peer", "state", "behind", "ahead", "last contact", "clock", "round trip", "cause")
+        table.lastIsProse = true
         for peer in lag {
             table.add([
                 (peer.name, .bold), (peer.report.state.rawValue, style(peer.report.state)),
                 (amount(peer.report.behind), nil),
                 (amount(peer.report.ahead), nil),
-                (
-                    peer.lastContact.map {
-                        Figures.duration(seconds: Double(now.milliseconds - $0.milliseconds) / 1000) + " ago"
-                    } ?? "never", nil
-                ),
+                (peer.lastContact.map { ago($0, now) } ?? "never", nil),
                 (peer.clockOffsetMilliseconds.map { ($0 >= 0 ? "+" : "") + "\($0) ms" } ?? "?", nil),
                 (peer.roundTripMilliseconds.map { String(format: "%.1f ms", $0) } ?? "?", nil),
-                (cause(peer, node), .dim),
+                (cause(peer, node, now), .dim),
             ])
         }
         return table.text()
     }
 
-    private static func cause(_ lag: PeerLag, _ node: Node) -> String {
+    private static func ago(_ time: WallClock, _ now: WallClock) -> String {
+        Figures.duration(seconds: Double(now.milliseconds - time.milliseconds) / 1000) + " ago"
+    }
+
+    private static func cause(_ lag: PeerLag, _ node: Node, _ now: WallClock) -> String {
         let cause = node.naming(lag.report.cause)
         guard let teller = lag.report.toldBy else { return cause }
-        return [cause, "as told by \(node.name(of: teller))"].filter { !$0.isEmpty }.joined(separator: "; ")
+        let time = lag.report.asOf.map { " " + ago($0, now) } ?? ""
+        return [cause, "as told by \(node.name(of: teller))\(time)"].filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
     private static func style(_ state: LagState) -> Style {

@@ -18,6 +18,12 @@ struct PeerCommand: AsyncParsableCommand {
 
         func run() async throws {
             let endpoint = try Endpoint(address)
+            guard endpoint.port != 0 else {
+                throw CommandFailure(
+                    .usage,
+                    "Cannot dial \(endpoint): no node is reached at port 0. Give the port that its `syncnode serve` shows."
+                )
+            }
             try options.openNode().replica.addAddress(endpoint.description)
             try options.print(["address": endpoint.description], text: "Will dial \(endpoint).")
         }
@@ -57,8 +63,10 @@ struct PeerCommand: AsyncParsableCommand {
             let node = try options.openNode()
             let known = try node.replica.addresses()
             let member = try node.member(named: peer)?.node
-            let endpoint = peer.contains(":") ? try Endpoint(peer).description : nil
-            let gone = known.filter { $0.address == endpoint || (member != nil && $0.node == member) }
+            // A host without a port is taken as `peer add` takes it; a node of that name comes first.
+            let endpoint = peer.contains(":") ? try Endpoint(peer).description : (try? Endpoint(peer))?.description
+            let ofMember = known.filter { member != nil && $0.node == member }
+            let gone = ofMember.isEmpty ? known.filter { $0.address == endpoint } : ofMember
             guard !gone.isEmpty else {
                 throw CommandFailure(.noInput, "No address of “\(peer)” is known. `syncnode peer list` shows what is.")
             }

@@ -18,11 +18,18 @@ enum PullPlanning {
         @Nullable var error: PeerExchange.Failure?
     }
 
+    struct Document: Encodable {
+        let peers: [Peer]
+        /// What the peers' roster did to this replica: it is taken in whatever else is only planned.
+        let notices: [StatusCommand.Notice]
+    }
+
     static func run(_ names: [String], _ options: GlobalOptions) async throws {
         let node = try options.openNode()
         var peers: [Peer] = []
         var failures: [PeerSyncFailure] = []
         let targets = try node.targets(names)
+        let told = try node.replica.notices().last?.number ?? 0
         for target in targets {
             let plan = await node.plan(with: target)
             let report = plan.rehearsal?.report
@@ -41,7 +48,11 @@ enum PullPlanning {
                     partial: plan.isPartial,
                     error: plan.peer.failure.map { .init(kind: $0.kind.rawValue, message: $0.message) }))
         }
-        try options.print(["peers": peers], text: peers.map(text).joined(separator: "\n\n"))
+        let news = try PeerExchange.notices(of: node, after: told)
+        let warnings = news.map { PeerExchange.line($0, node) }
+        try options.print(
+            Document(peers: peers, notices: news.map(StatusCommand.Notice.init)),
+            text: ([peers.map(text).joined(separator: "\n\n")] + warnings).joined(separator: "\n"))
         try PeerExchange.report(failures, node)
     }
 

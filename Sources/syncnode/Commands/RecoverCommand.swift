@@ -55,6 +55,15 @@ struct RecoverCommand: AsyncParsableCommand {
         guard FileManager.default.fileExists(atPath: file) else {
             throw CommandFailure(.noInput, "Cannot salvage from \(file): there is no such file.")
         }
+        guard !Files.isDirectory(file) else {
+            throw CommandFailure(
+                .noInput, "Cannot salvage from \(file): it is a directory. Name the old replica.sqlite in it.")
+        }
+        guard access(file, R_OK) == 0 else {
+            throw CommandFailure(
+                .noInput,
+                "Cannot salvage from \(file): \(String(cString: strerror(errno))). Let this user read it, or copy it.")
+        }
         let replica = try options.openNodeToWrite().replica
         let report: SalvageReport
         do {
@@ -66,6 +75,14 @@ struct RecoverCommand: AsyncParsableCommand {
                 Cannot salvage from \(file): \(error.message). Nothing was written again.
                 Check that it is the old replica.sqlite, and keep it. `syncnode verify` says whether the new replica is sound; of a \
                 damaged file `sqlite3 FILE .recover` reads what can be read.
+                """)
+        } catch let error as SQLError {
+            throw CommandFailure(
+                error.isBusy ? .tryAgain : .inputOutput,
+                """
+                Cannot salvage from \(file) into \(replica.path): \(error.message) (code \(error.code)).
+                Where it is the old file that cannot be read, copy it, and the -wal beside it, to where this user may write, and \
+                name the copy; where there is no room, make some. Then salvage once more: what was done so far is kept.
                 """)
         }
         let differing = report.differing.map {
@@ -91,6 +108,16 @@ struct RecoverCommand: AsyncParsableCommand {
             return
         }
         try node.replica.close()
-        try await PeerExchange.run([], mode: .pull, verb: "pull", options)
+        do {
+            try await PeerExchange.run([], mode: .pull, verb: "pull", options)
+        } catch let failure as CommandFailure {
+            throw CommandFailure(
+                failure.status,
+                """
+                \(failure)
+                The replica is made: do not recover again. `syncnode peer add HOST:PORT`, then `syncnode pull`; `syncnode peer \
+                remove HOST:PORT` forgets an address that was wrong.
+                """)
+        }
     }
 }

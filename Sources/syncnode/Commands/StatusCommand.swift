@@ -68,7 +68,7 @@ struct StatusCommand: AsyncParsableCommand {
             walBytes: status.walBytes,
             lastChangeAt: status.lastStamp == .zero ? nil : JSONTime(status.lastStamp.wallClock),
             certificateValidUntil: JSONTime(node.certificate.notAfter),
-            notices: notices.map { Notice(at: JSONTime($0.at), kind: $0.kind.rawValue, text: $0.text) },
+            notices: notices.map(Notice.init),
             stampsAhead: ahead.map {
                 StampsAhead(
                     origin: "\($0.origin)", node: node.name(of: $0.origin.node), until: JSONTime($0.until),
@@ -118,6 +118,12 @@ struct StatusCommand: AsyncParsableCommand {
     }
 }
 
+extension StatusCommand.Notice {
+    init(_ notice: ReplicaNotice) {
+        self.init(at: JSONTime(notice.at), kind: notice.kind.rawValue, text: notice.text)
+    }
+}
+
 struct BackupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup", abstract: "Copy the replica to a file, while others go on writing.",
@@ -126,7 +132,8 @@ struct BackupCommand: AsyncParsableCommand {
             place. To look into a copy, open it with any SQLite program.
             """)
 
-    @Argument(help: ArgumentHelp("Where to; it must not exist.", valueName: "file")) var file: String
+    @Argument(help: ArgumentHelp("Where to; it must not exist.", valueName: "file"), completion: .file())
+    var file: String
     @OptionGroup var options: GlobalOptions
 
     struct Document: Encodable {

@@ -17,7 +17,11 @@ struct PullCommand: AsyncParsableCommand {
     @Argument(
         help: ArgumentHelp("A node's name, or HOST:PORT; every known peer where none is given.", valueName: "peer"))
     var peers: [String] = []
-    @Flag(help: "Show what would come and what would conflict, and change nothing.") var plan = false
+    @Flag(
+        help:
+            "Show what would come and what would conflict, and apply no change sets. Revocations and fork proofs that the peer knows do take effect."
+    )
+    var plan = false
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
@@ -106,7 +110,7 @@ enum PeerExchange {
         let targets = try node.targets(names)
         let told = try node.replica.notices().last?.number ?? 0
         let results = try await exchange(node, targets, mode, verb) { result in
-            if !options.json { try emit(line(result)) }
+            if !options.json { try emit(line(result, node)) }
         }
         var failures = results.compactMap { result in
             targets.count == 1 ? result.failure : result.failure?.named(result)
@@ -117,19 +121,25 @@ enum PeerExchange {
                     kind: .interrupted,
                     message: "Stopped before \((targets.count - results.count).of("peer was", "peers were")) asked."))
         }
-        // What a peer's revocations and fork proofs did to this replica.
-        let news = try node.replica.notices().filter { $0.number > told }
+        let news = try notices(of: node, after: told)
         if options.json {
             try printJSON(
                 Document(
                     peers: results.map(Peer.init),
-                    notices: news.map { .init(at: JSONTime($0.at), kind: $0.kind.rawValue, text: $0.text) }))
+                    notices: news.map(StatusCommand.Notice.init)))
         } else {
-            for notice in news {
-                try emit(Terminal.output.styled("! " + printable(node.naming(notice.text)), .yellow))
-            }
+            for notice in news { try emit(line(notice, node)) }
         }
         try report(failures, node)
+    }
+
+    /// What a peer's revocations and fork proofs did to this replica since the notice of that number.
+    static func notices(of node: Node, after told: Int64) throws -> [ReplicaNotice] {
+        try node.replica.notices().filter { $0.number > told }
+    }
+
+    static func line(_ notice: ReplicaNotice, _ node: Node) -> String {
+        Terminal.output.styled("! " + printable(node.naming(notice.text)), .yellow)
     }
 
     /// Ends the command as the first failure wants it, with all of them in words.
@@ -193,7 +203,7 @@ enum PeerExchange {
         }
     }
 
-    private static func line(_ result: PeerSyncResult) -> String {
+    private static func line(_ result: PeerSyncResult, _ node: Node) -> String {
         let terminal = Terminal.output
         let name = terminal.styled(printableLine(result.name), .bold)
         if let failure = result.failure, result.summary.received.changeSets == 0, result.summary.sent.changeSets == 0 {
@@ -213,8 +223,13 @@ enum PeerExchange {
         }
         if parts.isEmpty { parts.append("nothing new") }
         if result.summary.conflicts > 0 {
+            // The same exchange may have brought what settles them: a hint would then lead to an empty list.
+            let met = result.summary.conflicts.of("conflict")
+            let open = try? node.replica.conflictCount()
             parts.append(
-                terminal.styled(result.summary.conflicts.of("conflict") + " (syncnode conflicts)", .yellow))
+                open == 0
+                    ? met + ", none open"
+                    : terminal.styled(met + (open.map { ", \($0) open" } ?? "") + " (syncnode conflicts)", .yellow))
         }
         if result.summary.held > 0 {
             parts.append(terminal.styled("\(result.summary.held) held (syncnode held)", .yellow))

@@ -81,11 +81,11 @@ struct VerifyCommand: AsyncParsableCommand {
         var report = try verify(node)
         let repaired = repair ? try mend(report, node) : []
         if !repaired.isEmpty { report = try verify(node) }
-        try options.print(Self.document(report, repaired), text: Self.text(report, repaired))
+        try options.print(Self.document(report, repaired), text: Self.text(report, repaired, node))
         if !report.isSound {
             throw CommandFailure(
                 .badData,
-                "The replica is damaged: \(report.findingCount.of("finding")). The first: \(report.first.map { "\($0)" } ?? "")"
+                "The replica is damaged: \(report.findingCount.of("finding")). The first: \(report.first.map { node.naming("\($0)") } ?? "")"
             )
         }
     }
@@ -142,7 +142,7 @@ struct VerifyCommand: AsyncParsableCommand {
             repaired: repaired)
     }
 
-    private static func text(_ report: VerifyReport, _ repaired: [String]) -> String {
+    private static func text(_ report: VerifyReport, _ repaired: [String], _ node: Node) -> String {
         let anew = repaired.filter { $0 != roster }
         let made =
             (anew.isEmpty ? "" : "Made anew: \(anew.joined(separator: ", ")).\n")
@@ -162,9 +162,9 @@ struct VerifyCommand: AsyncParsableCommand {
             return text
         }
         return made
-            + report.findings.map { Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \(printable("\($0)"))" }
-            .joined(
-                separator: "\n")
+            + report.findings.map {
+                Terminal.output.styled("✗ \($0.kind.name)", .red) + "  \(printable(node.naming("\($0)")))"
+            }.joined(separator: "\n")
             + "\n\nChecked \(counts)."
     }
 }

@@ -27,6 +27,7 @@ struct WatchCommand: AsyncParsableCommand {
         let table: String
         let id: String
         let change: String
+        /// Columns, those of a field with several of them too.
         let fields: [String]
         let author: String
         let node: String
@@ -72,7 +73,7 @@ struct WatchCommand: AsyncParsableCommand {
         let listsFields = row.kind == .insert || row.kind == .update
         return Line(
             cursor: cursor, table: table.table, id: "\(row.id)", change: row.kind.word,
-            fields: listsFields ? table.fieldSets[row.fieldSet].map { table.fields[$0].name } : [],
+            fields: listsFields ? table.fieldSets[row.fieldSet].flatMap { table.fields[$0].columns } : [],
             author: node.name(of: entry.changeSet.header.origin.node), node: "\(entry.changeSet.header.origin.node)",
             at: JSONTime(row.stamp.wallClock), receivedFrom: entry.receivedFrom.map { node.name(of: $0) })
     }
